@@ -1,0 +1,299 @@
+//! Names and ids. Each type can only be built valid, so nothing below ever checks a name again.
+//!
+//! Tenant and user ids are the platform's own opaque strings and are never made here; record, event and invocation
+//! ids are UUIDv7 made by the [`IdGenerator`](crate::IdGenerator) that the composition root passes in.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+/// A name or id that does not have the form its kind requires.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {kind} {value:?}: {rule}")]
+pub struct InvalidName {
+    /// What the text was meant to be, as people call it: `tenant id`, `entity name`.
+    pub kind: &'static str,
+    /// The text, cut to 80 characters.
+    pub value: String,
+    /// The rule it breaks.
+    pub rule: &'static str,
+}
+
+impl InvalidName {
+    fn new(kind: &'static str, value: &str, rule: &'static str) -> Self {
+        Self { kind, value: value.chars().take(80).collect(), rule }
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` against the rule for this kind of name.
+            pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) { Ok(Self(text.into())) } else { Err(InvalidName::new($kind, text, $rule)) }
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::parse(text)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name!(
+    /// A customer of the platform; the wall between two of them is never crossed. The platform's own string.
+    TenantId,
+    "tenant id",
+    "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
+    is_platform_id
+);
+name!(
+    /// A user, service or system account of the platform. The platform's own string.
+    UserId,
+    "user id",
+    "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
+    is_platform_id
+);
+name!(
+    /// A plugin's name; the prefix of its tables, permissions and events.
+    PluginName,
+    "plugin name",
+    "2 to 24 of a-z 0-9 -, beginning with a letter",
+    |text| (2..=24).contains(&text.len()) && text.starts_with(is_lower) && text.bytes().all(is_plugin_byte)
+);
+name!(
+    /// A kind of record, as its own plugin calls it.
+    EntityName,
+    "entity name",
+    "1 to 30 of a-z 0-9 _, beginning with a letter, without a double or trailing underscore",
+    is_identifier
+);
+name!(
+    /// A field of an entity.
+    FieldName,
+    "field name",
+    "1 to 30 of a-z 0-9 _, beginning with a letter, without a double or trailing underscore",
+    is_identifier
+);
+name!(
+    /// The type of an event: `inventory.stock.low`.
+    EventType,
+    "event type",
+    "2 to 8 segments of a-z 0-9 _ - joined by dots, at most 128 bytes",
+    |text| {
+        text.len() <= 128
+            && (2..=8).contains(&text.split('.').count())
+            && text.split('.').all(|segment| !segment.is_empty() && segment.bytes().all(is_segment_byte))
+    }
+);
+
+fn is_lower(c: char) -> bool {
+    c.is_ascii_lowercase()
+}
+
+fn is_plugin_byte(b: u8) -> bool {
+    b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+}
+
+fn is_segment_byte(b: u8) -> bool {
+    is_plugin_byte(b) || b == b'_'
+}
+
+fn is_platform_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn is_identifier(text: &str) -> bool {
+    (1..=30).contains(&text.len())
+        && text.starts_with(is_lower)
+        && !text.ends_with('_')
+        && !text.contains("__")
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+impl PluginName {
+    /// The name as it stands in table names: `-` becomes `_`.
+    #[must_use]
+    pub fn physical(&self) -> String {
+        self.as_str().replace('-', "_")
+    }
+}
+
+impl EventType {
+    /// The first segment, which names the publisher: `inventory` of `inventory.stock.low`.
+    #[must_use]
+    pub fn publisher(&self) -> &str {
+        self.as_str().split('.').next().unwrap_or_default()
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// The id of a record. Unique in its tenant and entity.
+    RecordId
+);
+uuid_id!(
+    /// The id of an event in the outbox.
+    EventId
+);
+uuid_id!(
+    /// The id of one call of one export.
+    InvocationId
+);
+
+impl RecordId {
+    /// Reads the hyphenated form. `None` for anything else: such an id belongs to no record.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        // Uuid::try_parse also takes the braced, urn and simple forms; only one spelling is ours.
+        (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(Self)).flatten()
+    }
+}
+
+/// The version of a record: 1 when inserted, one more at each update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(i64);
+
+impl Version {
+    /// The version of a record that was just inserted.
+    pub const FIRST: Self = Self(1);
+
+    /// `None` below 1: no record ever has such a version.
+    #[must_use]
+    pub fn new(number: i64) -> Option<Self> {
+        (number >= 1).then_some(Self(number))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_their_rules() {
+        for good in ["a", "item", "stock_movement", "a1_b2", "abcdefghijklmnopqrstuvwxyz0123"] {
+            assert!(EntityName::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "Item",
+            "1a",
+            "a__b",
+            "a_",
+            "_a",
+            "a-b",
+            "a b",
+            "a;drop",
+            "名",
+            "abcdefghijklmnopqrstuvwxyz01234",
+        ] {
+            assert!(EntityName::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["ab", "inventory", "crm-2"] {
+            assert!(PluginName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["a", "A1", "2b", "a_b", "abcdefghijklmnopqrstuvwxy"] {
+            assert!(PluginName::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["a.b", "order.created", "demo.order.approved", "a.b.c.d.e.f.g.h", "x-1.y_2"] {
+            assert!(EventType::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["a", "a.", ".a", "a..b", "A.b", "a.b.c.d.e.f.g.h.i", "a.*", "a.b c"] {
+            assert!(EventType::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["northwind", "T-1", "0.a_b-C"] {
+            assert!(TenantId::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a/b", "a b", "ü", &"x".repeat(65)] {
+            assert!(TenantId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_kind_the_value_and_the_rule() {
+        let error = EntityName::parse("Item").unwrap_err().to_string();
+        assert!(error.starts_with("invalid entity name \"Item\": 1 to 30 of a-z"), "{error}");
+    }
+
+    #[test]
+    fn only_the_hyphenated_form_is_a_record_id() {
+        assert!(RecordId::parse("0198c0de-0000-7000-8000-000000000001").is_some());
+        for other in ["", "x", "0198c0de000070008000000000000001", "{0198c0de-0000-7000-8000-000000000001}"] {
+            assert!(RecordId::parse(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `[entities.<name>]` and `[entities.<name>.fields.<name>]`.
+
+use super::{ManifestError, Table};
+use crate::ids::{EntityName, FieldName, PluginName};
+use crate::schema::{
+    DEFAULT_STRING, EntitySchema, Field, FieldType, MAX_FIELDS, MAX_PRECISION, MAX_STRING, Pattern,
+    SYSTEM_FIELDS,
+};
+use crate::{EntityRef, Value, parse};
+
+pub(super) fn read(root: &mut Table<'_>, plugin: &PluginName) -> Result<Vec<EntitySchema>, ManifestError> {
+    root.entries("entities")?.into_iter().map(|(name, table)| entity(name, table, plugin)).collect()
+}
+
+fn entity(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<EntitySchema, ManifestError> {
+    let entity = EntityName::parse(name).map_err(|error| table.error("", error.to_string()))?;
+    let title = table.labels("title")?;
+    let fields = table
+        .entries("fields")?
+        .into_iter()
+        .map(|(name, table)| field(name, table, plugin))
+        .collect::<Result<Vec<_>, _>>()?;
+    if fields.is_empty() || fields.len() > MAX_FIELDS {
+        return Err(
+            table.error("fields", format!("has {} fields; an entity has 1 to {MAX_FIELDS}", fields.len()))
+        );
+    }
+    let display = match table.string("display")? {
+        None => None,
+        Some(text) => match fields.iter().find(|field| field.name.as_str() == text) {
+            Some(field) => Some(field.name.clone()),
+            None => {
+                return Err(
+                    table.error("display", format!("names {text:?}, which is no field of this entity"))
+                );
+            }
+        },
+    };
+    table.finish()?;
+    Ok(EntitySchema::declared(EntityRef { plugin: plugin.clone(), entity }, title, display, fields))
+}
+
+fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field, ManifestError> {
+    let name = FieldName::parse(name).map_err(|error| table.error("", error.to_string()))?;
+    if SYSTEM_FIELDS.contains(&name.as_str()) {
+        return Err(table.error("", "is a name that the host keeps for itself; choose another"));
+    }
+    table.reserved("renamed-from")?;
+    let field_type = field_type(&mut table, plugin)?;
+    let required = table.boolean("required")?;
+    let unique = table.boolean("unique")?;
+    let indexed = table.boolean("indexed")?;
+    for (key, set) in [("unique", unique), ("indexed", indexed)] {
+        if set && !field_type.is_ordered() {
+            return Err(
+                table.error(key, format!("cannot be had on a {} field; use string", field_type.as_str()))
+            );
+        }
+    }
+    let default = value(&mut table, "default", &field_type)?.unwrap_or(Value::Null);
+    let min = value(&mut table, "min", &field_type)?;
+    let max = value(&mut table, "max", &field_type)?;
+    for (key, bound) in [("min", &min), ("max", &max)] {
+        let bounded = matches!(
+            field_type,
+            FieldType::Integer | FieldType::Decimal { .. } | FieldType::Date | FieldType::DateTime
+        );
+        if bound.is_some() && !bounded {
+            return Err(table.error(key, format!("cannot be had on a {} field", field_type.as_str())));
+        }
+    }
+    let is_text = matches!(field_type, FieldType::String | FieldType::Text);
+    let max_length = match (&field_type, table.number("max-length", 1, u64::from(u32::MAX))?) {
+        (FieldType::String, Some(length)) if length > u64::from(MAX_STRING) => {
+            return Err(table
+                .error("max-length", format!("is {length}; a string has at most {MAX_STRING}, use text")));
+        }
+        (FieldType::String | FieldType::Text, Some(length)) => u32::try_from(length).ok(),
+        (FieldType::String, None) => Some(DEFAULT_STRING),
+        (_, Some(_)) => return Err(table.error("max-length", "can be had on string and text fields only")),
+        (_, None) => None,
+    };
+    let pattern = match table.string("pattern")? {
+        None => None,
+        Some(_) if !is_text => {
+            return Err(table.error("pattern", "can be had on string and text fields only"));
+        }
+        Some(source) => Some(
+            Pattern::parse(source)
+                .map_err(|error| table.error("pattern", format!("is not a regular expression: {error}")))?,
+        ),
+    };
+    let label = table.labels("label")?;
+    table.finish()?;
+    Ok(Field { name, field_type, required, unique, indexed, default, min, max, max_length, pattern, label })
+}
+
+fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, ManifestError> {
+    let name = table.required_string("type")?;
+    let precision = table.number("precision", 1, u64::from(MAX_PRECISION))?;
+    let scale = table.number("scale", 0, u64::from(MAX_PRECISION))?;
+    let options = table.strings("options")?;
+    let entity = table.string("entity")?;
+    let only = |key: &str, on: &str| Err(table.error(key, format!("can be had on {on} fields only")));
+    match name {
+        "decimal" => {}
+        _ if precision.is_some() => return only("precision", "decimal"),
+        _ if scale.is_some() => return only("scale", "decimal"),
+        _ => {}
+    }
+    if name != "enum" && !options.is_empty() {
+        return only("options", "enum");
+    }
+    if name != "reference" && entity.is_some() {
+        return only("entity", "reference");
+    }
+    Ok(match name {
+        "string" => FieldType::String,
+        "text" => FieldType::Text,
+        "integer" => FieldType::Integer,
+        "boolean" => FieldType::Boolean,
+        "date" => FieldType::Date,
+        "datetime" => FieldType::DateTime,
+        "uuid" => FieldType::Uuid,
+        "json" => FieldType::Json,
+        "file" => FieldType::File,
+        "decimal" => {
+            let (Some(precision), Some(scale)) = (precision, scale) else {
+                return Err(table.error("type", "is decimal, which needs `precision` and `scale`"));
+            };
+            if scale > precision {
+                return Err(table.error("scale", format!("is {scale}, more than the precision {precision}")));
+            }
+            FieldType::Decimal {
+                precision: u8::try_from(precision).unwrap_or(MAX_PRECISION),
+                scale: u8::try_from(scale).unwrap_or(MAX_PRECISION),
+            }
+        }
+        "enum" => {
+            let valid = |text: &&str| !text.is_empty() && text.chars().count() <= 64;
+            if options.is_empty() || !options.iter().all(valid) {
+                return Err(table.error("options", "must list the texts allowed, each of 1 to 64 characters"));
+            }
+            FieldType::Enum { options: options.into_iter().map(str::to_owned).collect() }
+        }
+        "reference" => {
+            let entity = entity
+                .ok_or_else(|| table.error("entity", "is missing: which entity does the field refer to?"))?;
+            let target = EntityRef::parse_in(plugin, entity)
+                .map_err(|error| table.error("entity", error.to_string()))?;
+            FieldType::Reference { target }
+        }
+        other => {
+            return Err(table.error(
+                "type",
+                format!(
+                    "is {other:?}; it must be string, text, integer, decimal, boolean, date, datetime, uuid, enum, \
+                     reference, json or file"
+                ),
+            ));
+        }
+    })
+}
+
+fn value(
+    table: &mut Table<'_>,
+    key: &'static str,
+    field_type: &FieldType,
+) -> Result<Option<Value>, ManifestError> {
+    match table.take(key) {
+        None => Ok(None),
+        Some(json) => parse::json(field_type, json).map(Some).map_err(|message| table.error(key, message)),
+    }
+}

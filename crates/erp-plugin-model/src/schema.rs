@@ -1,0 +1,298 @@
+//! What an entity's records look like. Made from a manifest, or empty for a dynamic entity.
+
+use std::fmt;
+
+use crate::ids::FieldName;
+use crate::{EntityRef, Labels, Value};
+
+/// Fields that the host sets on every record. No entity may declare one of these names.
+pub const SYSTEM_FIELDS: [&str; 9] = [
+    "id",
+    "tenant_id",
+    "version",
+    "created_at",
+    "created_by",
+    "updated_at",
+    "updated_by",
+    "deleted_at",
+    "data",
+];
+
+/// The most fields an entity may have.
+pub const MAX_FIELDS: usize = 200;
+/// The longest `string`, in characters: what an index entry of every backend can hold.
+pub const MAX_STRING: u32 = 500;
+/// The length of a `string` that names none.
+pub const DEFAULT_STRING: u32 = 255;
+/// The most digits of a `decimal`: what a scaled 64-bit integer holds.
+pub const MAX_PRECISION: u8 = 18;
+
+/// A field that the host keeps, as filters and sorts may name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SystemField {
+    /// The record's id.
+    Id,
+    /// The record's version.
+    Version,
+    /// When it was inserted.
+    CreatedAt,
+    /// By whom.
+    CreatedBy,
+    /// When it was last written.
+    UpdatedAt,
+    /// By whom.
+    UpdatedBy,
+}
+
+impl SystemField {
+    /// Every system field that filters and sorts may name.
+    pub const ALL: [Self; 6] =
+        [Self::Id, Self::Version, Self::CreatedAt, Self::CreatedBy, Self::UpdatedAt, Self::UpdatedBy];
+
+    /// The name on the wire and in the table.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Version => "version",
+            Self::CreatedAt => "created_at",
+            Self::CreatedBy => "created_by",
+            Self::UpdatedAt => "updated_at",
+            Self::UpdatedBy => "updated_by",
+        }
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn field_type(self) -> FieldType {
+        match self {
+            Self::Id => FieldType::Uuid,
+            Self::Version => FieldType::Integer,
+            Self::CreatedAt | Self::UpdatedAt => FieldType::DateTime,
+            Self::CreatedBy | Self::UpdatedBy => FieldType::Text,
+        }
+    }
+}
+
+/// The type of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// Short text, at most [`MAX_STRING`] characters; can be indexed and unique.
+    String,
+    /// Text of any length.
+    Text,
+    /// A signed 64-bit integer; beyond ±2^53 written as a JSON string.
+    Integer,
+    /// An exact decimal, a string on the wire with exactly `scale` digits.
+    Decimal {
+        /// Digits in all, 1 to [`MAX_PRECISION`].
+        precision: u8,
+        /// Digits after the point, at most `precision`.
+        scale: u8,
+    },
+    /// True or false.
+    Boolean,
+    /// A calendar day.
+    Date,
+    /// A moment, UTC, to the microsecond.
+    DateTime,
+    /// A UUID.
+    Uuid,
+    /// One of a list of texts.
+    Enum {
+        /// The texts that are allowed.
+        options: Vec<String>,
+    },
+    /// The id of a record of an entity, of the same tenant.
+    Reference {
+        /// The entity referred to.
+        target: EntityRef,
+    },
+    /// Any JSON value.
+    Json,
+    /// The id of a stored file.
+    File,
+}
+
+impl FieldType {
+    /// The type as the manifest writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Decimal { .. } => "decimal",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::DateTime => "datetime",
+            Self::Uuid => "uuid",
+            Self::Enum { .. } => "enum",
+            Self::Reference { .. } => "reference",
+            Self::Json => "json",
+            Self::File => "file",
+        }
+    }
+
+    /// Whether values can be put in order, so that sorts, ranges, indexes and uniqueness make sense.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        !matches!(self, Self::Text | Self::Json | Self::File)
+    }
+}
+
+/// A text's form: a regular expression that must match all of it.
+#[derive(Clone)]
+pub struct Pattern {
+    source: String,
+    regex: regex_lite::Regex,
+}
+
+impl Pattern {
+    /// Compiles the expression; the error says what is wrong with it.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        let regex = regex_lite::RegexBuilder::new(&format!("^(?:{source})$"))
+            .size_limit(64 * 1024)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self { source: source.to_owned(), regex })
+    }
+
+    /// The expression as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether all of `text` has the form.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// A field of an entity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name, on the wire and in the table.
+    pub name: FieldName,
+    /// Its type.
+    pub field_type: FieldType,
+    /// Whether a record must have it.
+    pub required: bool,
+    /// Whether no two live records of a tenant may have the same value. Absent values never clash.
+    pub unique: bool,
+    /// Whether an index serves filters and sorts on it.
+    pub indexed: bool,
+    /// What an inserted record gets that does not give it; [`Value::Null`] is none.
+    pub default: Value,
+    /// The smallest value allowed.
+    pub min: Option<Value>,
+    /// The largest value allowed.
+    pub max: Option<Value>,
+    /// The most characters of a text.
+    pub max_length: Option<u32>,
+    /// The form a text must have.
+    pub pattern: Option<Pattern>,
+    /// What people see.
+    pub label: Labels,
+}
+
+/// How an entity came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntityKind {
+    /// Declared in a manifest: typed columns.
+    Declared,
+    /// Made by the first insert: one JSON document a record.
+    Dynamic,
+}
+
+/// A kind of record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntitySchema {
+    /// Its full name.
+    pub name: EntityRef,
+    /// Declared or dynamic.
+    pub kind: EntityKind,
+    /// What people see.
+    pub title: Labels,
+    /// The field that stands for a record where there is room for only one.
+    pub display: Option<FieldName>,
+    fields: Vec<Field>,
+    by_name: Vec<(FieldName, usize)>,
+}
+
+impl EntitySchema {
+    /// A declared entity. The fields' names are distinct: the manifest is a table keyed by them.
+    #[must_use]
+    pub fn declared(name: EntityRef, title: Labels, display: Option<FieldName>, fields: Vec<Field>) -> Self {
+        let mut by_name: Vec<_> =
+            fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)).collect();
+        by_name.sort();
+        Self { name, kind: EntityKind::Declared, title, display, fields, by_name }
+    }
+
+    /// A dynamic entity: its record is the host's fields and a JSON document.
+    #[must_use]
+    pub fn dynamic(name: EntityRef) -> Self {
+        Self {
+            name,
+            kind: EntityKind::Dynamic,
+            title: Labels::default(),
+            display: None,
+            fields: Vec::new(),
+            by_name: Vec::new(),
+        }
+    }
+
+    /// The declared fields, in the order of the table's columns. Empty for a dynamic entity.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The position of a field among [`fields`](Self::fields).
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let found = self.by_name.binary_search_by(|(own, _)| own.as_str().cmp(name)).ok()?;
+        self.by_name.get(found).map(|(_, index)| *index)
+    }
+
+    /// A field by its name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(self.position(name)?)
+    }
+
+    /// Whether records hold one JSON document in place of typed columns.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        self.kind == EntityKind::Dynamic
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_the_whole_text() {
+        let pattern = Pattern::parse("[A-Z]{2}|x").unwrap();
+        assert!(pattern.matches("AB") && pattern.matches("x"));
+        assert!(!pattern.matches("ABC") && !pattern.matches("xAB"));
+        assert!(Pattern::parse("(").is_err());
+        assert!(Pattern::parse("(a{1000}){1000}").is_err(), "too large a program is refused");
+    }
+}

@@ -1,0 +1,17 @@
+//! Tenants.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use erp_plugin_model::TenantId;
+
+use crate::StorageResult;
+
+/// The tenants of the platform.
+#[async_trait]
+pub trait Access: Send {
+    /// Adds a tenant, and returns whether it was new.
+    async fn create_tenant(&mut self, tenant: &TenantId, at: DateTime<Utc>) -> StorageResult<bool>;
+
+    /// Every tenant, by id.
+    async fn tenants(&mut self) -> StorageResult<Vec<TenantId>>;
+}

@@ -1,0 +1,60 @@
+//! From the outbox to the subscribers, in order.
+//!
+//! Publishers write events without a number. [`Dispatch::dispatch`] takes visible unnumbered events in order, gives
+//! each stream (tenant, subscribing plugin, key) its next numbers, and makes the deliveries. [`Dispatch::claim`]
+//! takes the head of each waiting stream for one attempt. No clock or sequence decides an order.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use erp_plugin_model::event::Delivery;
+
+use crate::StorageResult;
+
+/// What a round of dispatch did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DispatchOutcome {
+    /// Events numbered.
+    pub events: u64,
+    /// Deliveries made for them.
+    pub deliveries: u64,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug)]
+pub struct Failure<'a> {
+    /// What was attempted.
+    pub delivery: &'a Delivery,
+    /// The error, as people read it.
+    pub error: &'a str,
+    /// Whether there are to be no further attempts: the delivery is set aside and its stream goes on.
+    pub park: bool,
+    /// When it failed.
+    pub at: DateTime<Utc>,
+}
+
+/// A delivery that was set aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parked {
+    /// What was set aside, with the number of the last attempt.
+    pub delivery: Delivery,
+    /// The last error.
+    pub error: String,
+}
+
+/// The dispatcher's and workers' side of events.
+#[async_trait]
+pub trait Dispatch: Send {
+    /// Numbers at most `limit` of the oldest unnumbered events, and makes a delivery for each plugin that is enabled
+    /// in the event's tenant and subscribes to its type, as subscriptions stand in this very transaction.
+    async fn dispatch(&mut self, limit: u32) -> StorageResult<DispatchOutcome>;
+
+    /// Claims the first waiting delivery of at most `limit` streams, round-robin by tenant: raises each stream's token
+    /// and the delivery's attempt count.
+    async fn claim(&mut self, limit: u32) -> StorageResult<Vec<Delivery>>;
+
+    /// Records a failed attempt, and returns whether the delivery was still this claim's.
+    async fn record_failure(&mut self, failure: Failure<'_>) -> StorageResult<bool>;
+
+    /// Deliveries that were set aside, the oldest first.
+    async fn parked(&mut self, limit: u32) -> StorageResult<Vec<Parked>>;
+}

@@ -1,0 +1,58 @@
+//! What is kept of invocations: their log and what they used. Written by
+//! [`Transaction::commit`](crate::Transaction::commit) and [`rollback`](crate::Transaction::rollback), read here.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use erp_plugin_model::usage::{LogLevel, Usage};
+use erp_plugin_model::{InvocationId, PluginName};
+
+use crate::StorageResult;
+
+/// Which log lines are wanted.
+#[derive(Clone, Debug)]
+pub struct LogQuery {
+    /// Of this plugin only.
+    pub plugin: Option<PluginName>,
+    /// At least this severe.
+    pub min_level: LogLevel,
+    /// The newest so many.
+    pub limit: u32,
+}
+
+/// A log line as it was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLogLine {
+    /// Whose it is.
+    pub plugin: PluginName,
+    /// The invocation that wrote it.
+    pub invocation: InvocationId,
+    /// How severe.
+    pub level: LogLevel,
+    /// The text.
+    pub message: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// What a plugin used in a tenant, over all its invocations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageTotal {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// How many invocations.
+    pub invocations: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// The sums; of `peak_memory` the largest.
+    pub usage: Usage,
+}
+
+/// Reads the journal of the transaction's tenant.
+#[async_trait]
+pub trait JournalReader: Send {
+    /// Log lines, the oldest of those wanted first.
+    async fn log(&mut self, query: &LogQuery) -> StorageResult<Vec<StoredLogLine>>;
+
+    /// What each plugin used, by name.
+    async fn usage(&mut self) -> StorageResult<Vec<UsageTotal>>;
+}

@@ -1,0 +1,43 @@
+//! The storage port: what every backend promises, in small object-safe traits.
+//!
+//! Depends on the model alone. Knows no SQL, no policy and no Wasmtime: *whether* a caller may write a field is
+//! decided above; *that* a write hits only a live record of this tenant at this version is decided here, in one
+//! statement, and every backend must pass the suite in `erp-plugin-storage-conformance`.
+//!
+//! - [`Storage`] opens transactions. A [`Transaction`] belongs to one tenant for life: the scope is given once, when
+//!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
+//!   only the system's own tables.
+//! - [`Records`], [`Events`], [`Activation`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
+//!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
+//! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
+//!   may help.
+//!
+//! To add an operation: 1. the method here with its guarantee as the first sentence; 2. a case in the conformance
+//! suite; 3. the file of the same name in each backend.
+
+mod access;
+mod dispatch;
+mod entity;
+mod error;
+mod events;
+mod journal;
+mod records;
+mod registry;
+mod schema;
+mod scope;
+mod transaction;
+
+pub use access::Access;
+pub use dispatch::{Dispatch, DispatchOutcome, Failure, Parked};
+pub use entity::Entity;
+pub use error::{ErrorKind, StorageError, StorageResult};
+pub use events::Events;
+pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
+pub use records::{
+    Change, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, Records, RowView, SinkFlow,
+    SystemValues, UpdateOutcome, Violation,
+};
+pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
+pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};
+pub use scope::{PlatformScope, TenantScope};
+pub use transaction::{Mode, PlatformTransaction, Storage, Transaction, TransactionOptions};

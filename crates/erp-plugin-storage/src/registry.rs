@@ -1,0 +1,93 @@
+//! Installed plugins, and in which tenants they are enabled with what configuration.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use erp_plugin_model::event::EventPattern;
+use erp_plugin_model::{PluginName, TenantId};
+
+use crate::StorageResult;
+
+/// An installed version of a plugin. Never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginVersion {
+    /// The plugin.
+    pub name: PluginName,
+    /// Its version.
+    pub version: semver::Version,
+    /// SHA-256 of its component.
+    pub component: [u8; 32],
+    /// The manifest as canonical JSON; `None` for a bare component.
+    pub manifest: Option<Vec<u8>>,
+    /// What the operator granted, as the JSON of the manifest's `[capabilities]`.
+    pub granted: Vec<u8>,
+    /// When it was installed.
+    pub installed_at: DateTime<Utc>,
+}
+
+/// Which events of a tenant a plugin gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Those that match.
+    pub pattern: EventPattern,
+    /// Whether also those that it published itself.
+    pub own_events: bool,
+}
+
+/// Where a plugin stands in a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivationState {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The version whose `init` was committed here.
+    pub version: semver::Version,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Whether `on-tenant-created` was committed here.
+    pub tenant_told: bool,
+}
+
+/// What an invocation can change about its own plugin in the transaction's tenant: the lifecycle marks commit with
+/// what the lifecycle call did.
+#[async_trait]
+pub trait Activation: Send {
+    /// Where a plugin stands in this tenant; `None` if it never was enabled here.
+    async fn activation(&mut self, plugin: &PluginName) -> StorageResult<Option<ActivationState>>;
+
+    /// Sets where a plugin stands, and replaces its subscriptions.
+    async fn set_activation(
+        &mut self,
+        state: &ActivationState,
+        subscriptions: &[Subscription],
+    ) -> StorageResult<()>;
+
+    /// This tenant's values of a plugin's configuration: key and JSON text.
+    async fn config(&mut self, plugin: &PluginName) -> StorageResult<Vec<(String, String)>>;
+
+    /// Sets a value of a plugin's configuration to a JSON text, or takes it away.
+    async fn set_config(&mut self, plugin: &PluginName, key: &str, value: Option<&str>) -> StorageResult<()>;
+}
+
+/// Plugins as the platform sees them.
+#[async_trait]
+pub trait Registry: Send {
+    /// Keeps a component under its hash; keeping it again changes nothing.
+    async fn put_component(&mut self, hash: &[u8; 32], bytes: &[u8]) -> StorageResult<()>;
+
+    /// The component with this hash.
+    async fn component(&mut self, hash: &[u8; 32]) -> StorageResult<Option<Vec<u8>>>;
+
+    /// Adds a version of a plugin, and returns whether it was new.
+    async fn add_version(&mut self, version: &PluginVersion) -> StorageResult<bool>;
+
+    /// Every installed version, in the order of installation.
+    async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>>;
+
+    /// The tenants in which a plugin is enabled, by id.
+    async fn tenants_of(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>>;
+
+    /// The platform's own configuration (`system.*`): key and JSON text.
+    async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>>;
+
+    /// Sets a value of the platform's own configuration, or takes it away.
+    async fn set_system_config(&mut self, key: &str, value: Option<&str>) -> StorageResult<()>;
+}

@@ -1,0 +1,40 @@
+//! Tables of entities.
+
+use async_trait::async_trait;
+use erp_plugin_model::{EntityRef, EntitySchema, PluginName};
+
+use crate::{Entity, StorageResult};
+
+/// The most dynamic entities of one plugin.
+pub const MAX_DYNAMIC_ENTITIES: u32 = 32;
+
+/// How the making of a dynamic entity ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateDynamic {
+    /// It is there, made now or before.
+    Ready,
+    /// The plugin has [`MAX_DYNAMIC_ENTITIES`] already.
+    TooMany,
+}
+
+/// Makes and finds tables.
+#[async_trait]
+pub trait SchemaAdmin: Send {
+    /// Makes the table of a declared entity, and returns whether it is now as the schema says: `false` when a table
+    /// of that name was made from another schema, which is then left alone.
+    async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool>;
+
+    /// The dynamic entities of a plugin, by name.
+    async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>>;
+}
+
+/// What an invocation can do about tables.
+#[async_trait]
+pub trait DynamicEntities: Send {
+    /// Makes the table of a dynamic entity unless it is there. On an embedded backend it is part of the transaction;
+    /// on a server an empty table may outlive a rollback.
+    async fn create_dynamic(&mut self, entity: &Entity) -> StorageResult<CreateDynamic>;
+
+    /// Whether a dynamic entity's table is there.
+    async fn has_dynamic(&mut self, name: &EntityRef) -> StorageResult<bool>;
+}
