@@ -107,7 +107,7 @@ impl<S: AsRef<str>> FromIterator<S> for PermissionSet {
         for permission in permissions {
             match permission.as_ref().strip_suffix('*') {
                 Some(prefix) if prefix.is_empty() || prefix.ends_with('.') => {
-                    set.prefixes.push(prefix.to_owned())
+                    set.prefixes.push(prefix.to_owned());
                 }
                 _ => {
                     set.exact.insert(permission.as_ref().to_owned());

@@ -35,7 +35,7 @@ pub use events::Events;
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use records::{
     Change, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, Records, RowView, SinkFlow,
-    SystemValues, UpdateOutcome, Violation,
+    Stamp, SystemValues, UpdateOutcome, Violation,
 };
 pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};

@@ -1,0 +1,222 @@
+//! A filter out of JSON, checked against its entity.
+
+use erp_plugin_model::filter::{Column, Comparison, Filter};
+use erp_plugin_model::parse;
+use erp_plugin_model::schema::{FieldType, SystemField};
+use erp_plugin_model::{EntitySchema, HostError, Value};
+use serde_json::Value as Json;
+
+use super::row::unknown_field;
+use super::verify;
+
+/// The most comparisons of one filter, values of `$in` counted singly.
+const MAX_TERMS: usize = 500;
+
+/// A filter and the JSON it came from, with keys sorted: what a cursor is bound to.
+#[derive(Debug)]
+pub(crate) struct ParsedFilter {
+    pub(crate) filter: Filter,
+    pub(crate) canonical: String,
+}
+
+/// Reads a filter; empty bytes are `{}`.
+pub(crate) fn read(schema: &EntitySchema, bytes: &[u8]) -> Result<ParsedFilter, HostError> {
+    if bytes.is_empty() || bytes == b"{}" {
+        return Ok(ParsedFilter { filter: Filter::everything(), canonical: "{}".to_owned() });
+    }
+    let text = verify::json("filter", bytes)?;
+    let json: Json = serde_json::from_str(text).map_err(|error| super::syntax_error("filter", &error))?;
+    let mut reader = Reader { schema, terms: 0 };
+    let filter = reader.object(&json)?;
+    Ok(ParsedFilter { filter, canonical: json.to_string() })
+}
+
+/// The column with this name.
+pub(crate) fn column(schema: &EntitySchema, name: &str) -> Result<Column, HostError> {
+    if let Some(position) = schema.position(name) {
+        return Ok(Column::Field(position));
+    }
+    if let Some(system) = SystemField::ALL.into_iter().find(|system| system.as_str() == name) {
+        return Ok(Column::System(system));
+    }
+    match name {
+        "tenant_id" | "deleted_at" => Err(HostError::invalid(format!(
+            "field \"{name}\" cannot be named here: the host keeps to the caller's tenant and to records that live"
+        ))),
+        _ if schema.is_dynamic() => Ok(Column::Document(name.to_owned())),
+        _ => Err(unknown_field(schema, name)),
+    }
+}
+
+/// A column's type; `None` for a key of a dynamic entity's document.
+pub(crate) fn column_type(schema: &EntitySchema, column: &Column) -> Option<FieldType> {
+    match column {
+        Column::System(system) => Some(system.field_type()),
+        Column::Field(position) => schema.fields().get(*position).map(|field| field.field_type.clone()),
+        Column::Document(_) => None,
+    }
+}
+
+struct Reader<'a> {
+    schema: &'a EntitySchema,
+    terms: usize,
+}
+
+impl Reader<'_> {
+    fn object(&mut self, json: &Json) -> Result<Filter, HostError> {
+        let Json::Object(map) = json else {
+            return Err(HostError::invalid(format!(
+                "filter must be an object such as {{\"status\":\"open\"}}, not {}",
+                parse::quote(&json.to_string())
+            )));
+        };
+        let mut all = Vec::with_capacity(map.len());
+        for (key, value) in map {
+            match key.as_str() {
+                "$or" => all.push(Filter::Any(self.list(key, value)?)),
+                "$and" => all.push(Filter::All(self.list(key, value)?)),
+                "$not" => all.push(Filter::Not(Box::new(self.object(value)?))),
+                operator if operator.starts_with('$') => {
+                    return Err(HostError::invalid(format!(
+                        "filter has the unknown operator {}; known here: $or, $and, $not",
+                        parse::quote(operator)
+                    )));
+                }
+                name => self.field(name, value, &mut all)?,
+            }
+        }
+        Ok(match all.len() {
+            1 => all.swap_remove(0),
+            _ => Filter::All(all),
+        })
+    }
+
+    fn list(&mut self, operator: &str, json: &Json) -> Result<Vec<Filter>, HostError> {
+        match json {
+            Json::Array(list) => list.iter().map(|json| self.object(json)).collect(),
+            _ => Err(HostError::invalid(format!("filter {operator} must be an array of filters"))),
+        }
+    }
+
+    fn field(&mut self, name: &str, json: &Json, all: &mut Vec<Filter>) -> Result<(), HostError> {
+        let column = column(self.schema, name)?;
+        let Json::Object(operators) = json else {
+            all.push(match self.value(name, &column, json)? {
+                Value::Null => Filter::Absent(column),
+                value => Filter::Compare(column, Comparison::Eq, value),
+            });
+            return Ok(());
+        };
+        for (operator, operand) in operators {
+            let filter = match operator.as_str() {
+                "$eq" => self.compare(name, &column, Comparison::Eq, operand)?,
+                "$ne" => self.compare(name, &column, Comparison::Ne, operand)?,
+                "$lt" => self.compare(name, &column, Comparison::Lt, operand)?,
+                "$lte" => self.compare(name, &column, Comparison::Lte, operand)?,
+                "$gt" => self.compare(name, &column, Comparison::Gt, operand)?,
+                "$gte" => self.compare(name, &column, Comparison::Gte, operand)?,
+                "$in" => self.one_of(name, &column, operand)?,
+                "$prefix" => self.prefix(name, &column, operand)?,
+                "$not" => {
+                    let mut inner = Vec::new();
+                    self.field(name, operand, &mut inner)?;
+                    Filter::Not(Box::new(Filter::All(inner)))
+                }
+                other => {
+                    return Err(HostError::invalid(format!(
+                        "filter on \"{name}\" has the unknown operator {}; known: $eq, $ne, $lt, $lte, $gt, $gte, \
+                         $in, $prefix, $not",
+                        parse::quote(other)
+                    )));
+                }
+            };
+            all.push(filter);
+        }
+        Ok(())
+    }
+
+    fn compare(
+        &mut self,
+        name: &str,
+        column: &Column,
+        comparison: Comparison,
+        json: &Json,
+    ) -> Result<Filter, HostError> {
+        Ok(match (self.value(name, column, json)?, comparison) {
+            (Value::Null, Comparison::Eq) => Filter::Absent(column.clone()),
+            (Value::Null, Comparison::Ne) => Filter::Not(Box::new(Filter::Absent(column.clone()))),
+            (Value::Null, _) => {
+                return Err(HostError::invalid(format!("filter on \"{name}\" compares the order of null")));
+            }
+            (value, comparison) => {
+                let ordered = column_type(self.schema, column)
+                    .is_none_or(|found| found.is_ordered() || found == FieldType::Text);
+                let equality = matches!(comparison, Comparison::Eq | Comparison::Ne);
+                if !ordered && !equality {
+                    return Err(HostError::invalid(format!("filter on \"{name}\": its type has no order")));
+                }
+                Filter::Compare(column.clone(), comparison, value)
+            }
+        })
+    }
+
+    fn one_of(&mut self, name: &str, column: &Column, json: &Json) -> Result<Filter, HostError> {
+        let Json::Array(list) = json else {
+            return Err(HostError::invalid(format!("filter $in on \"{name}\" must be an array of values")));
+        };
+        let mut values = Vec::with_capacity(list.len());
+        let mut absent = false;
+        for json in list {
+            match self.value(name, column, json)? {
+                Value::Null => absent = true,
+                value => values.push(value),
+            }
+        }
+        let among = Filter::In(column.clone(), values);
+        Ok(if absent { Filter::Any(vec![among, Filter::Absent(column.clone())]) } else { among })
+    }
+
+    fn prefix(&mut self, name: &str, column: &Column, json: &Json) -> Result<Filter, HostError> {
+        let is_text = matches!(
+            column_type(self.schema, column),
+            None | Some(FieldType::String | FieldType::Text | FieldType::Enum { .. })
+        );
+        match (json, is_text) {
+            (Json::String(prefix), true) if !prefix.contains('\0') => {
+                Ok(Filter::Prefix(column.clone(), prefix.clone()))
+            }
+            _ => Err(HostError::invalid(format!(
+                "filter $prefix on \"{name}\" takes a string, on a text field"
+            ))),
+        }
+    }
+
+    fn value(&mut self, name: &str, column: &Column, json: &Json) -> Result<Value, HostError> {
+        self.terms += 1;
+        if self.terms > MAX_TERMS {
+            return Err(HostError::invalid(format!(
+                "filter has more than {MAX_TERMS} values; split the query"
+            )));
+        }
+        if json.is_null() {
+            return Ok(Value::Null);
+        }
+        let wrong = |reason: String| HostError::invalid(format!("filter on \"{name}\": the value {reason}"));
+        match column_type(self.schema, column) {
+            Some(FieldType::Json) => {
+                Err(wrong("cannot be compared: a json field can only be null or not".to_owned()))
+            }
+            // An option that does not exist matches nothing, but it is a mistake that should be told.
+            Some(field_type) => parse::json(&field_type, json).map_err(wrong),
+            None => match json {
+                Json::String(text) => Ok(Value::Text(text.clone())),
+                Json::Bool(truth) => Ok(Value::Boolean(*truth)),
+                Json::Number(number) => Ok(match number.as_i64() {
+                    Some(integer) => Value::Integer(integer),
+                    None => Value::Number(number.as_f64().unwrap_or_default()),
+                }),
+                other => Err(wrong(format!("must be a string, number, boolean or null, not {other}"))),
+            },
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! A declared entity's record out of JSON.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use erp_plugin_model::schema::SYSTEM_FIELDS;
+use erp_plugin_model::{EntitySchema, HostError, TenantId, Value};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::syntax_error;
+use super::value::FieldSeed;
+
+/// The top-level keys of a record as it came in.
+#[derive(Debug)]
+pub(crate) struct Input<'a> {
+    /// One entry for each field of the schema; `None` where the key was not there.
+    pub(crate) values: Vec<Option<Value>>,
+    /// System fields other than the caller's own `tenant_id`, with their JSON.
+    pub(crate) system: Vec<(&'static str, &'a str)>,
+}
+
+/// Reads a record. Refuses unknown fields, keys that stand twice, another tenant's `tenant_id`, and every value that
+/// its field does not allow.
+pub(crate) fn read<'a>(
+    schema: &EntitySchema,
+    tenant: &TenantId,
+    data: &'a [u8],
+) -> Result<Input<'a>, HostError> {
+    let mut refusal = None;
+    let input = Input { values: vec![None; schema.fields().len()], system: Vec::new() };
+    let seed = RowSeed { schema, tenant, input, refusal: &mut refusal };
+    let mut deserializer = serde_json::Deserializer::from_slice(data);
+    seed.deserialize(&mut deserializer)
+        .and_then(|input| deserializer.end().map(|()| input))
+        .map_err(|error| refusal.unwrap_or_else(|| syntax_error("data", &error)))
+}
+
+/// A system field's name, if it is one.
+pub(crate) fn system_field(key: &str) -> Option<&'static str> {
+    // `data` is a column's name, kept from declared fields but no field that anyone sees.
+    SYSTEM_FIELDS.into_iter().find(|name| *name == key && *name != "data")
+}
+
+/// Checks a `tenant_id` that the caller wrote into the data, as JSON.
+pub(crate) fn check_tenant(tenant: &TenantId, json: &str) -> Result<(), HostError> {
+    match serde_json::from_str::<Cow<'_, str>>(json) {
+        Ok(given) if given == tenant.as_str() => Ok(()),
+        _ => {
+            Err(HostError::denied("field \"tenant_id\" names another tenant; the host sets it, leave it out"))
+        }
+    }
+}
+
+struct RowSeed<'a, 'i> {
+    schema: &'a EntitySchema,
+    tenant: &'a TenantId,
+    input: Input<'i>,
+    refusal: &'a mut Option<HostError>,
+}
+
+impl<'de: 'i, 'i> DeserializeSeed<'de> for RowSeed<'_, 'i> {
+    type Value = Input<'i>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Input<'i>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
+    type Value = Input<'i>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object, one key a field")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input<'i>, A::Error> {
+        let Self { schema, tenant, mut input, refusal } = self;
+        while let Some(key) = map.next_key_seed(KeySeed(schema))? {
+            let outcome = match key {
+                Key::Field(position) => {
+                    let (Some(field), Some(slot)) =
+                        (schema.fields().get(position), input.values.get_mut(position))
+                    else {
+                        continue;
+                    };
+                    let value = map.next_value_seed(FieldSeed { field, refusal: &mut *refusal })?;
+                    match slot.replace(value) {
+                        None => Ok(()),
+                        Some(_) => Err(HostError::invalid(format!("field \"{}\" stands twice", field.name))),
+                    }
+                }
+                Key::System(name) => {
+                    let json = map.next_value::<&RawValue>()?.get();
+                    if name == "tenant_id" {
+                        check_tenant(tenant, json)
+                    } else {
+                        input.system.push((name, json));
+                        Ok(())
+                    }
+                }
+                Key::Unknown(name) => Err(unknown_field(schema, &name)),
+            };
+            if let Err(error) = outcome {
+                *refusal = Some(error);
+                return Err(de::Error::custom("refused"));
+            }
+        }
+        Ok(input)
+    }
+}
+
+/// The error for a field that the entity does not have.
+pub(crate) fn unknown_field(schema: &EntitySchema, name: &str) -> HostError {
+    let known: Vec<&str> = schema.fields().iter().map(|field| field.name.as_str()).collect();
+    HostError::invalid(format!(
+        "unknown field {} of {}; its fields: {}",
+        erp_plugin_model::parse::quote(name),
+        schema.name,
+        known.join(", "),
+    ))
+}
+
+enum Key {
+    Field(usize),
+    System(&'static str),
+    Unknown(String),
+}
+
+struct KeySeed<'a>(&'a EntitySchema);
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        Ok(match self.0.position(key) {
+            Some(position) => Key::Field(position),
+            None => system_field(key).map_or_else(|| Key::Unknown(key.to_owned()), Key::System),
+        })
+    }
+}

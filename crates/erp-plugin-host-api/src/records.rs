@@ -1,0 +1,484 @@
+//! Host calls on records.
+
+use std::sync::Arc;
+
+use erp_plugin_model::filter::{Column, Comparison, Filter};
+use erp_plugin_model::limits::LimitKind;
+use erp_plugin_model::page::{Page, SortKey, Start};
+use erp_plugin_model::parse::quote;
+use erp_plugin_model::schema::SystemField;
+use erp_plugin_model::{
+    EntityName, EntitySchema, ErrorCode, HostError, IdentityKind, RecordId, TenantId, Value, Version,
+};
+use erp_plugin_storage::{
+    Change, CreateDynamic, DeleteOutcome, Entity, InsertOutcome, MAX_DYNAMIC_ENTITIES, NewRecord,
+    QueryOutcome, RecordSink, RowView, SinkFlow, Stamp, StorageResult, SystemValues, UpdateOutcome,
+    Violation,
+};
+
+use crate::caller::{EntityGrant, Right};
+use crate::error::{CallResult, Fatal};
+use crate::hooks::HookPoint;
+use crate::invocation::Invocation;
+use crate::json::cursor::Binding;
+use crate::json::{cursor, document, filter, page, row, write};
+
+const EMPTY_PAGE: &[u8] = br#"{"items":[],"next_cursor":null}"#;
+
+impl Invocation {
+    /// Inserts a record; returns all of it, with the fields that the host set.
+    pub async fn insert(&mut self, entity: &str, data: &[u8]) -> CallResult<Vec<u8>> {
+        self.enter(entity.len() + data.len())?;
+        let entity = self.writable(entity, "insert").await?;
+        let schema = entity.schema();
+        let values = if schema.is_dynamic() {
+            let input = document::read(self.tenant(), data)?;
+            refuse_system(&input.system)?;
+            vec![Value::Json(document::write(&input.fields))]
+        } else {
+            let input = row::read(schema, self.tenant(), data)?;
+            refuse_system(&input.system)?;
+            complete(schema, input.values)?
+        };
+        self.budget.row_written()?;
+        self.hook(schema, HookPoint::BeforeInsert { entity: &schema.name, data }).await?;
+
+        let id = RecordId(self.services.ids.new_id(self.now));
+        let answer = self.inserted(schema, id, &values);
+        self.budget.transfer(answer.len())?;
+        self.budget.statement();
+        let (at, by) = (self.now, Arc::clone(&self.writer));
+        let stamp = Stamp { at, by: &by };
+        match self.transaction().await?.insert(&entity, NewRecord { id, values: &values }, stamp).await? {
+            InsertOutcome::Inserted => Ok(answer),
+            InsertOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
+        }
+    }
+
+    /// Answers with a page of records that fulfil the filter: `{"items":[…],"next_cursor":"…"|null,"total":n?}`.
+    pub async fn query(&mut self, entity: &str, filter: &[u8], page: &[u8]) -> CallResult<Vec<u8>> {
+        self.enter(entity.len() + filter.len() + page.len())?;
+        let Some(entity) = self.readable(entity).await? else { return Ok(EMPTY_PAGE.to_vec()) };
+        let schema = entity.schema();
+        let filter = filter::read(schema, filter)?;
+        let (page, binding) = page::read(schema, &filter.canonical, page)?;
+        let max_bytes = self.budget.limits().call_bytes;
+        let tenant = self.tenant().clone();
+        let mut sink = PageSink {
+            schema,
+            tenant: &tenant,
+            sort: &page.sort,
+            binding: &binding,
+            limit: page.limit,
+            rows_left: self.budget.rows_left(),
+            max_bytes,
+            rows: 0,
+            cursor: None,
+            overflow: None,
+            out: Vec::with_capacity(512),
+        };
+        sink.out.extend_from_slice(b"{\"items\":[");
+        self.budget.statement();
+        let outcome = match by_id(&filter.filter, &page) {
+            Some(id) => {
+                let found = self.transaction().await?.get(&entity, id, &mut sink).await?;
+                QueryOutcome { has_more: false, total: page.total.then_some(u64::from(found)) }
+            }
+            None => self.transaction().await?.query(&entity, &filter.filter, &page, &mut sink).await?,
+        };
+        let PageSink { rows, cursor, overflow, mut out, .. } = sink;
+        self.budget.rows_read(u64::from(rows));
+        if let Some((kind, used)) = overflow {
+            return Err(self.budget.exceeded(kind, used));
+        }
+        out.extend_from_slice(b"],\"next_cursor\":");
+        match cursor.filter(|_| outcome.has_more) {
+            Some(cursor) => write::string(&cursor, &mut out),
+            None => out.extend_from_slice(b"null"),
+        }
+        if let Some(total) = outcome.total {
+            write::key("total", &mut out);
+            out.extend_from_slice(total.to_string().as_bytes());
+        }
+        out.push(b'}');
+        self.budget.transfer(out.len())?;
+        Ok(out)
+    }
+
+    /// Changes the given fields of the record that has this id and version; returns all of it.
+    pub async fn update(&mut self, entity: &str, id: &str, data: &[u8], version: i64) -> CallResult<Vec<u8>> {
+        self.enter(entity.len() + id.len() + data.len())?;
+        let entity = self.writable(entity, "update").await?;
+        let schema = entity.schema();
+        let expected = Version::new(version).ok_or_else(|| {
+            HostError::invalid(format!("version must be the one that was read, 1 or more, not {version}"))
+        })?;
+        let (change, system) = if schema.is_dynamic() {
+            let input = document::read(self.tenant(), data)?;
+            (OwnedChange::Document(input.fields), input.system)
+        } else {
+            let input = row::read(schema, self.tenant(), data)?;
+            (OwnedChange::Fields(given(schema, input.values)?), input.system)
+        };
+        let Some(record) = RecordId::parse(id) else { return Err(no_record(schema, id).into()) };
+        self.check_echo(&entity, record, expected, &system).await?;
+        self.budget.row_written()?;
+        self.hook(schema, HookPoint::BeforeUpdate { entity: &schema.name, id: record, data }).await?;
+
+        let tenant = self.tenant().clone();
+        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::with_capacity(512) };
+        self.budget.statement();
+        let (at, by) = (self.now, Arc::clone(&self.writer));
+        let stamp = Stamp { at, by: &by };
+        let outcome = self
+            .transaction()
+            .await?
+            .update(&entity, record, expected, change.as_change(), stamp, &mut sink)
+            .await?;
+        match outcome {
+            UpdateOutcome::Written => {
+                let out = sink.out;
+                self.transfer_written(out.len())?;
+                Ok(out)
+            }
+            UpdateOutcome::NotFound => Err(no_record(schema, id).into()),
+            UpdateOutcome::VersionMismatch { actual } => Err(HostError::new(
+                ErrorCode::Conflict,
+                format!("{} {id} has version {actual}, not {expected}; read it again", schema.name),
+            )
+            .into()),
+            UpdateOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
+        }
+    }
+
+    /// Deletes a record softly.
+    pub async fn delete(&mut self, entity: &str, id: &str) -> CallResult<()> {
+        self.enter(entity.len() + id.len())?;
+        let entity = self.writable(entity, "delete").await?;
+        let schema = entity.schema();
+        let Some(record) = RecordId::parse(id) else { return Err(no_record(schema, id).into()) };
+        self.budget.row_written()?;
+        self.hook(schema, HookPoint::BeforeDelete { entity: &schema.name, id: record }).await?;
+        self.budget.statement();
+        let (at, by) = (self.now, Arc::clone(&self.writer));
+        let stamp = Stamp { at, by: &by };
+        match self.transaction().await?.delete(&entity, record, stamp).await? {
+            DeleteOutcome::Deleted => Ok(()),
+            DeleteOutcome::NotFound => Err(no_record(schema, id).into()),
+        }
+    }
+
+    /// An entity that may be written, made now if it is a dynamic one that is not there yet.
+    async fn writable(&mut self, name: &str, verb: &str) -> CallResult<Arc<Entity>> {
+        if self.is_read_only() {
+            return Err(HostError::denied(format!("{verb}: this call may only read")).into());
+        }
+        if let Some(grant) = self.caller.entities.get(name) {
+            let EntityGrant { entity, write, .. } = grant.clone();
+            self.check_right(write, &entity, verb)?;
+            return Ok(entity);
+        }
+        let Some(directory) = self.caller.dynamic.clone() else {
+            return Err(self.caller.unknown_entity(name).into());
+        };
+        if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
+            return Ok(entity);
+        }
+        let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
+        if verb != "insert" {
+            // Nothing was ever inserted, so there is nothing to change.
+            return Err(HostError::not_found(format!(
+                "no entity {entity_name} yet; its first insert creates it"
+            ))
+            .into());
+        }
+        let entity = directory.make(entity_name);
+        match self.transaction().await?.create_dynamic(&entity).await? {
+            CreateDynamic::Ready => {
+                self.dynamic_made.push(entity.clone());
+                Ok(entity)
+            }
+            CreateDynamic::TooMany => Err(HostError::new(
+                ErrorCode::LimitExceeded,
+                format!("a plugin has at most {MAX_DYNAMIC_ENTITIES} dynamic entities; declare them in plugin.toml"),
+            )
+            .into()),
+        }
+    }
+
+    /// An entity that may be read; `None` for a dynamic one that is not there yet.
+    async fn readable(&mut self, name: &str) -> CallResult<Option<Arc<Entity>>> {
+        if let Some(grant) = self.caller.entities.get(name) {
+            let EntityGrant { entity, read, .. } = grant.clone();
+            self.check_right(read, &entity, "read")?;
+            return Ok(Some(entity));
+        }
+        let Some(directory) = self.caller.dynamic.clone() else {
+            return Err(self.caller.unknown_entity(name).into());
+        };
+        if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
+            return Ok(Some(entity));
+        }
+        let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
+        let entity = directory.make(entity_name);
+        // Another process may have made it since this host started.
+        let exists = self.transaction().await?.has_dynamic(&entity.schema().name).await?;
+        Ok(exists.then(|| {
+            self.dynamic_made.push(entity.clone());
+            entity
+        }))
+    }
+
+    fn made_here(&self, name: &str) -> Option<Arc<Entity>> {
+        self.dynamic_made.iter().find(|entity| entity.schema().name.entity.as_str() == name).cloned()
+    }
+
+    fn check_right(&self, right: Right, entity: &Entity, verb: &str) -> Result<(), HostError> {
+        let name = &entity.schema().name;
+        match right {
+            Right::Own => Ok(()),
+            Right::No => Err(HostError::denied(format!(
+                "{verb} of {name} is not granted; ask for \"{name}:{}\" under [capabilities] entities in plugin.toml",
+                if verb == "read" { "read" } else { "write" },
+            ))),
+            Right::WithPermission if self.identity.kind == IdentityKind::System => Ok(()),
+            Right::WithPermission => {
+                let permission = format!("{name}.{verb}");
+                if self.permissions.allows(&permission) {
+                    Ok(())
+                } else {
+                    Err(HostError::denied(format!(
+                        "{} lacks the permission {permission}; a role can give it",
+                        self.identity.id
+                    )))
+                }
+            }
+        }
+    }
+
+    async fn hook(&mut self, schema: &EntitySchema, point: HookPoint<'_>) -> CallResult<()> {
+        if !self.services.hooks.listens(&schema.name) {
+            return Ok(());
+        }
+        let transaction = self.take_transaction().await?;
+        let (transaction, verdict) = self.services.hooks.clone().run(point, transaction).await;
+        match transaction {
+            Some(transaction) => self.put_transaction(transaction),
+            None => return Err(Fatal::TransactionGone.into()),
+        }
+        Ok(verdict?)
+    }
+
+    fn inserted(&self, schema: &EntitySchema, id: RecordId, values: &[Value]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        let system = SystemValues {
+            id,
+            version: Version::FIRST,
+            created_at: self.now,
+            created_by: &self.writer,
+            updated_at: self.now,
+            updated_by: &self.writer,
+        };
+        write::system(self.tenant(), &system, &mut out);
+        if schema.is_dynamic() {
+            if let Some(Value::Json(document)) = values.first() {
+                write::splice(document, &mut out);
+            }
+        } else {
+            for (field, value) in schema.fields().iter().zip(values) {
+                write::key(field.name.as_str(), &mut out);
+                write::value(&field.field_type, value.as_ref(), &mut out);
+            }
+        }
+        out.push(b'}');
+        out
+    }
+
+    /// Bytes that go out after something was written: an excess cannot be answered, the write would stand.
+    fn transfer_written(&mut self, bytes: usize) -> CallResult<()> {
+        match self.budget.transfer(bytes) {
+            Err(crate::CallError::Answer(_)) => match self.budget.transfer(bytes) {
+                Err(again) => Err(again),
+                Ok(()) => Ok(()),
+            },
+            other => other,
+        }
+    }
+
+    /// System fields in an update are accepted when they are what the record has: callers send back what they read.
+    async fn check_echo(
+        &mut self,
+        entity: &Entity,
+        id: RecordId,
+        expected: Version,
+        system: &[(&'static str, &str)],
+    ) -> CallResult<()> {
+        let changed = |name: &str| {
+            HostError::invalid(format!("field \"{name}\" is set by the host; leave it out, or as it was"))
+        };
+        let mut stored_needed = Vec::new();
+        for (name, json) in system {
+            match *name {
+                "id" if *json == write::id_json(id) => {}
+                "version" if json.parse() == Ok(expected.get()) => {}
+                "deleted_at" if *json == "null" => {}
+                "id" | "version" | "deleted_at" => return Err(changed(name).into()),
+                _ => stored_needed.push((*name, *json)),
+            }
+        }
+        if stored_needed.is_empty() {
+            return Ok(());
+        }
+        let schema = entity.schema();
+        let tenant = self.tenant().clone();
+        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::new() };
+        self.budget.statement();
+        if !self.transaction().await?.get(entity, id, &mut sink).await? {
+            return Err(no_record(schema, &id.to_string()).into());
+        }
+        self.budget.rows_read(1);
+        let stored: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&sink.out)
+            .map_err(|_| HostError::new(ErrorCode::Internal, "internal error"))?;
+        if stored.get("version").and_then(serde_json::Value::as_i64) != Some(expected.get()) {
+            // The update itself will say which version the record has.
+            return Ok(());
+        }
+        for (name, json) in stored_needed {
+            if serde_json::from_str::<serde_json::Value>(json).ok().as_ref() != stored.get(name) {
+                return Err(changed(name).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A query for exactly one id needs no search.
+fn by_id(filter: &Filter, page: &Page) -> Option<RecordId> {
+    match (filter, &page.start) {
+        (
+            Filter::Compare(Column::System(SystemField::Id), Comparison::Eq, Value::Uuid(id)),
+            Start::Offset(0),
+        ) => Some(RecordId(*id)),
+        _ => None,
+    }
+}
+
+fn refuse_system(system: &[(&'static str, &str)]) -> Result<(), HostError> {
+    if system.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = system.iter().map(|(name, _)| *name).collect();
+    Err(HostError::invalid(format!("the host sets {}; leave it out of the data", names.join(", "))))
+}
+
+/// An insert's values: defaults where nothing was given.
+fn complete(schema: &EntitySchema, values: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
+    schema
+        .fields()
+        .iter()
+        .zip(values)
+        .map(|(field, value)| match value.filter(|value| !value.is_null()) {
+            Some(value) => Ok(value),
+            None if field.required && field.default.is_null() => Err(required(field.name.as_str())),
+            None => Ok(field.default.clone()),
+        })
+        .collect()
+}
+
+/// An update's values: those that were given.
+fn given(schema: &EntitySchema, values: Vec<Option<Value>>) -> Result<Vec<(usize, Value)>, HostError> {
+    let mut given = Vec::new();
+    for (position, (field, value)) in schema.fields().iter().zip(values).enumerate() {
+        match value {
+            Some(Value::Null) if field.required => return Err(required(field.name.as_str())),
+            Some(value) => given.push((position, value)),
+            None => {}
+        }
+    }
+    Ok(given)
+}
+
+fn required(name: &str) -> HostError {
+    HostError::invalid(format!("field \"{name}\" is required"))
+}
+
+fn no_record(schema: &EntitySchema, id: &str) -> HostError {
+    HostError::not_found(format!("no {} has the id {}", schema.name, quote(id)))
+}
+
+fn violated(schema: &EntitySchema, violation: &Violation) -> HostError {
+    match violation {
+        Violation::Unique(field) => HostError::new(
+            ErrorCode::AlreadyExists,
+            format!("another {} has the same \"{field}\"; it must be unique", schema.name),
+        ),
+        Violation::Reference(field) => {
+            HostError::invalid(format!("field \"{field}\" of {} names no record", schema.name))
+        }
+    }
+}
+
+enum OwnedChange {
+    Fields(Vec<(usize, Value)>),
+    Document(Vec<(String, Value)>),
+}
+
+impl OwnedChange {
+    fn as_change(&self) -> Change<'_> {
+        match self {
+            Self::Fields(fields) => Change::Fields(fields),
+            Self::Document(fields) => Change::Document(fields),
+        }
+    }
+}
+
+/// Writes one record.
+struct OneRecord<'a> {
+    schema: &'a EntitySchema,
+    tenant: &'a TenantId,
+    out: Vec<u8>,
+}
+
+impl RecordSink for OneRecord<'_> {
+    fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow> {
+        write::record(self.schema, self.tenant, row, &mut self.out)?;
+        Ok(SinkFlow::Continue)
+    }
+}
+
+/// Writes the records of a page as they are read, and stops when there are too many or too large.
+struct PageSink<'a> {
+    schema: &'a EntitySchema,
+    tenant: &'a TenantId,
+    sort: &'a [SortKey],
+    binding: &'a Binding,
+    limit: u32,
+    rows_left: u64,
+    max_bytes: u64,
+    rows: u32,
+    cursor: Option<String>,
+    overflow: Option<(LimitKind, u64)>,
+    out: Vec<u8>,
+}
+
+impl RecordSink for PageSink<'_> {
+    fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow> {
+        if u64::from(self.rows) >= self.rows_left {
+            self.overflow = Some((LimitKind::RowsRead, u64::from(self.rows) + 1));
+            return Ok(SinkFlow::Stop);
+        }
+        if self.rows > 0 {
+            self.out.push(b',');
+        }
+        write::record(self.schema, self.tenant, row, &mut self.out)?;
+        self.rows += 1;
+        if self.out.len() as u64 > self.max_bytes {
+            self.overflow = Some((LimitKind::CallBytes, self.out.len() as u64));
+            return Ok(SinkFlow::Stop);
+        }
+        if self.rows == self.limit {
+            self.cursor = Some(cursor::write(self.schema, self.sort, self.binding, row)?);
+        }
+        Ok(SinkFlow::Continue)
+    }
+}
