@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use erp_plugin_model::event::{EventPattern, Publisher};
-use erp_plugin_model::{EntityName, EntityRef, EntitySchema, EventType, HostError, Limits, PluginName};
+use erp_plugin_model::{EntityName, EntityRef, EntitySchema, EventType, HostError, PluginName};
 use erp_plugin_storage::Entity;
 
 /// The right to read or to write an entity.
@@ -83,6 +83,12 @@ impl DynamicDirectory {
         Self { plugin, known: RwLock::new(known) }
     }
 
+    /// Those that are known, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Entity>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Entity>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
@@ -114,8 +120,6 @@ pub struct Caller {
     pub publish: PublishRight,
     /// The values of its configuration keys, as JSON.
     pub config: HashMap<String, Vec<u8>>,
-    /// What one of its invocations may use.
-    pub limits: Limits,
 }
 
 impl Caller {

@@ -8,8 +8,8 @@ use erp_plugin_model::event::{Delivery, NewEvent, Publisher};
 use erp_plugin_model::time::to_micros;
 use erp_plugin_model::usage::{InvocationRecord, LogLine, Usage};
 use erp_plugin_model::{
-    Clock, HostError, IdGenerator, Identity, IdentityKind, InvocationId, PermissionSet, PluginName, TenantId,
-    UserId,
+    Clock, HostError, IdGenerator, Identity, IdentityKind, InvocationId, Limits, PermissionSet, PluginName,
+    RecordId, TenantId, UserId,
 };
 use erp_plugin_storage::{Entity, Mode, Storage, TenantScope, Transaction, TransactionOptions};
 
@@ -56,6 +56,8 @@ pub struct InvocationContext {
     pub mode: Mode,
     /// What set it off.
     pub cause: Cause,
+    /// What it may use.
+    pub limits: Limits,
     /// When it must have ended.
     pub deadline: Instant,
 }
@@ -72,6 +74,7 @@ pub struct Invocation {
     pub(crate) events: Vec<NewEvent>,
     pub(crate) log: Vec<LogLine>,
     pub(crate) dynamic_made: Vec<Arc<Entity>>,
+    pub(crate) writes: Vec<Write>,
     /// What `created_by` and `updated_by` say.
     pub(crate) writer: Arc<str>,
     pub(crate) now: DateTime<Utc>,
@@ -82,6 +85,40 @@ pub struct Invocation {
     started: Instant,
     deadline: Instant,
     transaction: Option<Box<dyn Transaction>>,
+}
+
+/// What was done to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// It was inserted.
+    Insert,
+    /// It was changed.
+    Update,
+    /// It was deleted.
+    Delete,
+}
+
+impl Verb {
+    /// The verb, as permissions spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// A record that an invocation wrote.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// What was done.
+    pub verb: Verb,
+    /// The record's entity.
+    pub entity: Arc<Entity>,
+    /// The record.
+    pub id: RecordId,
 }
 
 /// How an invocation ended.
@@ -97,6 +134,10 @@ pub struct Finished {
     pub log: Vec<LogLine>,
     /// What it published; empty unless committed.
     pub events: Vec<NewEvent>,
+    /// What it wrote, in order; undone unless committed.
+    pub writes: Vec<Write>,
+    /// Whether it came to know dynamic entities that nobody here knew before.
+    pub new_entities: bool,
 }
 
 /// Why an invocation was rolled back.
@@ -123,8 +164,17 @@ impl Invocation {
     /// Begins: nothing is opened until the first storage call.
     #[must_use]
     pub fn begin(services: Services, context: InvocationContext) -> Self {
-        let InvocationContext { scope, identity, permissions, caller, trigger, mode, cause, deadline } =
-            context;
+        let InvocationContext {
+            scope,
+            identity,
+            permissions,
+            caller,
+            trigger,
+            mode,
+            cause,
+            limits,
+            deadline,
+        } = context;
         let now = to_micros(services.clock.now());
         let writer = match identity.kind {
             IdentityKind::System => caller.label().into(),
@@ -132,7 +182,7 @@ impl Invocation {
         };
         Self {
             id: InvocationId(services.ids.new_id(now)),
-            budget: Budget::new(caller.limits.clone()),
+            budget: Budget::new(limits),
             scope,
             identity,
             permissions,
@@ -141,6 +191,7 @@ impl Invocation {
             events: Vec::new(),
             log: Vec::new(),
             dynamic_made: Vec::new(),
+            writes: Vec::new(),
             writer,
             now,
             current_user: None,
@@ -286,12 +337,14 @@ impl Invocation {
             }
         };
         let events = if outcome.is_ok() { std::mem::take(&mut self.events) } else { Vec::new() };
+        let mut new_entities = false;
         if outcome.is_ok()
             && let Some(directory) = &self.caller.dynamic
         {
+            new_entities = !self.dynamic_made.is_empty();
             directory.learn(std::mem::take(&mut self.dynamic_made));
         }
-        Finished { id: self.id, outcome, usage, log: std::mem::take(&mut self.log), events }
+        Finished { id: self.id, outcome, usage, log: self.log, events, writes: self.writes, new_entities }
     }
 
     /// Writes what was held back until the end: events, then the mark that the delivery is done, which must be last.

@@ -33,5 +33,5 @@ pub use budget::Budget;
 pub use caller::{Caller, DynamicDirectory, EntityGrant, PublishRight, Right};
 pub use error::{CallError, CallResult, Fatal};
 pub use hooks::{HookPoint, HookRunner, HookVerdict, NoHooks};
-pub use invocation::{Cause, Finish, Finished, Invocation, InvocationContext, Services};
+pub use invocation::{Cause, Finish, Finished, Invocation, InvocationContext, Services, Verb, Write};
 pub use log::escape_control;

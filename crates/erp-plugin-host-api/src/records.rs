@@ -19,7 +19,7 @@ use erp_plugin_storage::{
 use crate::caller::{EntityGrant, Right};
 use crate::error::{CallResult, Fatal};
 use crate::hooks::HookPoint;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, Verb, Write};
 use crate::json::cursor::Binding;
 use crate::json::{cursor, document, filter, page, row, write};
 
@@ -50,7 +50,10 @@ impl Invocation {
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
         match self.transaction().await?.insert(&entity, NewRecord { id, values: &values }, stamp).await? {
-            InsertOutcome::Inserted => Ok(answer),
+            InsertOutcome::Inserted => {
+                self.writes.push(Write { verb: Verb::Insert, entity: Arc::clone(&entity), id });
+                Ok(answer)
+            }
             InsertOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
         }
     }
@@ -138,6 +141,7 @@ impl Invocation {
         match outcome {
             UpdateOutcome::Written => {
                 let out = sink.out;
+                self.writes.push(Write { verb: Verb::Update, entity: Arc::clone(&entity), id: record });
                 self.transfer_written(out.len())?;
                 Ok(out)
             }
@@ -163,7 +167,10 @@ impl Invocation {
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
         match self.transaction().await?.delete(&entity, record, stamp).await? {
-            DeleteOutcome::Deleted => Ok(()),
+            DeleteOutcome::Deleted => {
+                self.writes.push(Write { verb: Verb::Delete, entity: Arc::clone(&entity), id: record });
+                Ok(())
+            }
             DeleteOutcome::NotFound => Err(no_record(schema, id).into()),
         }
     }

@@ -35,6 +35,10 @@ pub trait DynamicEntities: Send {
     /// on a server an empty table may outlive a rollback.
     async fn create_dynamic(&mut self, entity: &Entity) -> StorageResult<CreateDynamic>;
 
+    /// Makes the table of a declared entity inside this transaction, for a trial that will be rolled back; returns
+    /// what [`SchemaAdmin::create_entity`] would.
+    async fn declare(&mut self, schema: &EntitySchema) -> StorageResult<bool>;
+
     /// Whether a dynamic entity's table is there.
     async fn has_dynamic(&mut self, name: &EntityRef) -> StorageResult<bool>;
 }

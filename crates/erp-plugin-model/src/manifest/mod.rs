@@ -65,6 +65,35 @@ pub struct Capabilities {
     pub system_config: Vec<String>,
 }
 
+impl Capabilities {
+    /// The capabilities as the JSON of `[capabilities]`: what is granted is kept in this form.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let entities = self.entities.iter().map(|(name, access)| {
+            let access = match access {
+                EntityAccess::Read => "read",
+                EntityAccess::Write => "write",
+            };
+            format!("{name}:{access}")
+        });
+        serde_json::json!({
+            "entities": entities.collect::<Vec<_>>(),
+            "events-publish": self.events_publish.iter().map(EventPattern::as_str).collect::<Vec<_>>(),
+            "dynamic-entities": self.dynamic_entities,
+            "system-config": self.system_config,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// Reads the JSON of `[capabilities]` of the plugin `own`.
+    pub fn from_json(bytes: &[u8], own: &PluginName) -> Result<Self, ManifestError> {
+        let value: Json = serde_json::from_slice(bytes)
+            .map_err(|error| ManifestError::new("capabilities", format!("are not JSON: {error}")))?;
+        capabilities(Table::new("capabilities", &value)?, own)
+    }
+}
+
 /// The type of a configuration value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigType {

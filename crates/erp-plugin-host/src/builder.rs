@@ -1,0 +1,137 @@
+//! How a host is put together.
+
+use std::sync::Arc;
+
+use erp_plugin_host_api::{Authorizer, HookRunner, NoHooks, RolePermissions, Services};
+use erp_plugin_model::{Clock, HostError, IdGenerator, Limits};
+use erp_plugin_runtime::{CodeCache, Compiler, Engine, EngineOptions, InProcessCompiler, Interface, Loader};
+use erp_plugin_storage::Storage;
+
+use crate::error::HostResult;
+use crate::host::PluginHost;
+
+/// Puts a [`PluginHost`] together. What is not given has a default that refuses rather than allows.
+pub struct PluginHostBuilder {
+    pub(crate) services: Services,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) limits: Limits,
+    pub(crate) caps: Option<Limits>,
+    pub(crate) bare_components: bool,
+    pub(crate) threads: Option<usize>,
+    engine: EngineOptions,
+    compiler: Option<Arc<dyn Compiler>>,
+    cache: Option<CodeCache>,
+    interfaces: Vec<Interface>,
+}
+
+impl PluginHostBuilder {
+    pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, ids: Arc<dyn IdGenerator>) -> Self {
+        Self {
+            services: Services { storage, clock, ids, hooks: Arc::new(NoHooks) },
+            authorizer: Arc::new(RolePermissions::new()),
+            limits: Limits::default(),
+            caps: None,
+            bare_components: true,
+            threads: None,
+            engine: EngineOptions::default(),
+            compiler: None,
+            cache: None,
+            interfaces: Vec::new(),
+        }
+    }
+
+    /// Who says what an identity may do. Default: the system may do everything, nobody else anything.
+    #[must_use]
+    pub fn authorizer(mut self, authorizer: impl Authorizer + 'static) -> Self {
+        self.authorizer = Arc::new(authorizer);
+        self
+    }
+
+    /// Who has a say in writes. Default: nobody.
+    #[must_use]
+    pub fn hooks(mut self, hooks: impl HookRunner + 'static) -> Self {
+        self.services.hooks = Arc::new(hooks);
+        self
+    }
+
+    /// What an invocation may use when its plugin does not ask for something else.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The most that a plugin may ask for. Default: the limits themselves.
+    #[must_use]
+    pub fn limit_caps(mut self, caps: Limits) -> Self {
+        self.caps = Some(caps);
+        self
+    }
+
+    /// Whether components without a manifest may be installed. Default: yes; a server says no.
+    #[must_use]
+    pub fn bare_components(mut self, allowed: bool) -> Self {
+        self.bare_components = allowed;
+        self
+    }
+
+    /// How many guests can exist at once. Default: 64.
+    #[must_use]
+    pub fn sandboxes(mut self, sandboxes: u32) -> Self {
+        self.engine.sandboxes = sandboxes;
+        self
+    }
+
+    /// How many threads invocations share. Default: one a core.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// How components are compiled. Default: in this process; whoever takes uploads compiles in another one.
+    #[must_use]
+    pub fn compiler(mut self, compiler: impl Compiler + 'static) -> Self {
+        self.compiler = Some(Arc::new(compiler));
+        self
+    }
+
+    /// Where native code is kept between starts. Default: nowhere.
+    #[must_use]
+    pub fn code_cache(mut self, cache: CodeCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// An interface of the platform's own that plugins may import.
+    #[must_use]
+    pub fn interface(mut self, interface: Interface) -> Self {
+        self.interfaces.push(interface);
+        self
+    }
+
+    /// Makes the host and reads what is installed.
+    pub async fn build(mut self) -> HostResult<PluginHost> {
+        let caps = self.caps.get_or_insert_with(|| self.limits.clone());
+        self.engine.max_memory = caps.memory.max(self.limits.memory);
+        let engine = Engine::new(self.engine.clone())?;
+        let compiler =
+            self.compiler.take().unwrap_or_else(|| Arc::new(InProcessCompiler::new(engine.clone())));
+        let interfaces = std::mem::take(&mut self.interfaces);
+        let loader = Loader::new(engine, compiler, self.cache.take(), interfaces)?;
+        let threads =
+            self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(2))
+            .thread_name("erp-plugin")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                HostError::new(
+                    erp_plugin_model::ErrorCode::Internal,
+                    format!("no threads can be had: {error}"),
+                )
+            })?;
+        PluginHost::start(self, loader, runtime).await
+    }
+}

@@ -1,0 +1,56 @@
+//! Why something asked of the host was not done.
+
+use erp_plugin_model::ids::InvalidName;
+use erp_plugin_model::manifest::ManifestError;
+use erp_plugin_model::{ErrorCode, HostError};
+use erp_plugin_runtime::LoadError;
+use erp_plugin_storage::StorageError;
+
+/// What the host answers with.
+pub type HostResult<T> = Result<T, HostFailure>;
+
+/// Why something asked of the host was not done. Nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum HostFailure {
+    /// The component cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Its manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A name or id has the wrong form.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The host says no, or an invocation was rolled back.
+    #[error(transparent)]
+    Refused(#[from] HostError),
+    /// A plugin's lifecycle call failed.
+    #[error("{plugin}: {export} failed: {error}")]
+    Lifecycle {
+        /// The plugin.
+        plugin: String,
+        /// The export.
+        export: &'static str,
+        /// What it failed with.
+        error: HostError,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The host is shutting down.
+    #[error("the host is shutting down; nothing was done")]
+    ShuttingDown,
+}
+
+impl HostFailure {
+    /// The error's code, as an API would send it.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Load(_) | Self::Manifest(_) | Self::Name(_) => ErrorCode::InvalidInput,
+            Self::Refused(error) | Self::Lifecycle { error, .. } => error.code,
+            Self::Storage(error) => error.to_host_error().code,
+            Self::ShuttingDown => ErrorCode::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The host's public face: each call runs as a task of the host's own runtime.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use erp_plugin_host_api::{Authorizer, Services};
+use erp_plugin_model::{Clock, IdGenerator, Identity, Limits, Manifest, PluginName, TenantId, UserId};
+use erp_plugin_runtime::{Export, Loader};
+use erp_plugin_storage::{
+    LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, Transaction,
+    TransactionOptions, UsageTotal,
+};
+use tokio::runtime::Runtime;
+
+use crate::activation::Activations;
+use crate::builder::PluginHostBuilder;
+use crate::catalog::{Catalog, Installed};
+use crate::dispatch::DrainReport;
+use crate::edge::Records;
+use crate::error::{HostFailure, HostResult};
+use crate::install::InstallOptions;
+use crate::report::InvocationReport;
+use crate::slots::Slots;
+
+/// How long the host waits for the database when no invocation's deadline says otherwise.
+const PLATFORM_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs plugins for the tenants of a platform.
+pub struct PluginHost {
+    inner: Arc<Inner>,
+    /// `None` only while it is being dropped.
+    runtime: Option<Runtime>,
+}
+
+/// What every task of a host shares.
+pub(crate) struct Inner {
+    pub(crate) services: Services,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) loader: Loader,
+    pub(crate) catalog: Catalog,
+    pub(crate) activations: Activations,
+    pub(crate) slots: Slots,
+    pub(crate) limits: Limits,
+    pub(crate) caps: Limits,
+    pub(crate) bare_components: bool,
+    /// The host's own identity.
+    pub(crate) system: UserId,
+    /// Held while an installation changes what is installed.
+    pub(crate) installing: tokio::sync::Mutex<()>,
+    /// Held by whoever works off deliveries.
+    pub(crate) draining: tokio::sync::Mutex<()>,
+}
+
+/// An installed plugin, for lists.
+#[derive(Clone, Debug)]
+pub struct PluginSummary {
+    /// Its name.
+    pub name: PluginName,
+    /// Its version; 0.0.0 without a manifest.
+    pub version: semver::Version,
+    /// Its manifest, if it has one.
+    pub manifest: Option<Manifest>,
+    /// What somebody who installs it should know: capped limits, rights of a bare component.
+    pub notes: Vec<String>,
+}
+
+impl PluginHost {
+    /// Begins to put a host together.
+    #[must_use]
+    pub fn builder(
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdGenerator>,
+    ) -> PluginHostBuilder {
+        PluginHostBuilder::new(storage, clock, ids)
+    }
+
+    pub(crate) async fn start(
+        builder: PluginHostBuilder,
+        loader: Loader,
+        runtime: Runtime,
+    ) -> HostResult<Self> {
+        let slots = Slots::new(loader.engine().options().sandboxes);
+        let inner = Inner {
+            caps: builder.caps.unwrap_or_else(|| builder.limits.clone()),
+            services: builder.services,
+            authorizer: builder.authorizer,
+            loader,
+            catalog: Catalog::default(),
+            activations: Activations::default(),
+            slots,
+            limits: builder.limits,
+            bare_components: builder.bare_components,
+            system: UserId::parse("system")?,
+            installing: tokio::sync::Mutex::default(),
+            draining: tokio::sync::Mutex::default(),
+        };
+        let host = Self { inner: Arc::new(inner), runtime: Some(runtime) };
+        host.run(|inner| async move { inner.read_catalog().await }).await?;
+        Ok(host)
+    }
+
+    /// Adds a tenant of the platform, and returns whether it was new.
+    pub async fn create_tenant(&self, tenant: &str) -> HostResult<bool> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move {
+            let mut platform = inner.platform().await?;
+            let new = platform.create_tenant(&tenant, inner.services.clock.now()).await?;
+            platform.commit().await?;
+            Ok(new)
+        })
+        .await
+    }
+
+    /// Every tenant, by id.
+    pub async fn tenants(&self) -> HostResult<Vec<TenantId>> {
+        self.run(|inner| async move { inner.tenants().await }).await
+    }
+
+    /// Installs a component: judges, compiles and links it, tries its `init` in a transaction that is rolled back,
+    /// makes its tables, and keeps it. Installing the same bytes again changes nothing.
+    pub async fn install(
+        &self,
+        component: impl Into<Arc<[u8]>>,
+        options: InstallOptions,
+    ) -> HostResult<PluginSummary> {
+        let component = component.into();
+        self.run(|inner| async move { inner.install(component, options).await }).await
+    }
+
+    /// The installed plugins, by name.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginSummary> {
+        self.inner.catalog.all().iter().map(|plugin| self.inner.summary(plugin)).collect()
+    }
+
+    /// Enables a plugin in a tenant: calls `init`, and `on-tenant-created` if it was never called there. Enabling an
+    /// enabled plugin changes nothing.
+    pub async fn enable(&self, tenant: &str, plugin: &str) -> HostResult<()> {
+        let (tenant, plugin) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?);
+        self.run(|inner| async move { inner.enable(&tenant, &plugin).await }).await
+    }
+
+    /// Stops a plugin's calls and new deliveries in a tenant. Nothing is lost.
+    pub async fn disable(&self, tenant: &str, plugin: &str) -> HostResult<()> {
+        let (tenant, plugin) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?);
+        self.run(|inner| async move { inner.disable(&tenant, &plugin).await }).await
+    }
+
+    /// Calls a plugin's `handle-event` at once, as this identity, past the outbox. The report tells how it ended;
+    /// `Err` is for what kept it from being called at all.
+    pub async fn call(
+        &self,
+        identity: Identity,
+        plugin: &str,
+        event_type: &str,
+        payload: &serde_json::Value,
+    ) -> HostResult<InvocationReport> {
+        let plugin = PluginName::parse(plugin)?;
+        let export = Export::HandleEvent {
+            event_type: erp_plugin_model::EventType::parse(event_type)?.to_string(),
+            payload: payload.to_string(),
+        };
+        self.run(|inner| async move { inner.call(identity, &plugin, export).await }).await
+    }
+
+    /// Publishes an event of the platform's own, as this identity.
+    pub async fn publish(
+        &self,
+        identity: Identity,
+        event_type: &str,
+        payload: &serde_json::Value,
+    ) -> HostResult<()> {
+        let (event_type, payload) = (event_type.to_owned(), payload.to_string());
+        self.run(|inner| async move { inner.publish(identity, &event_type, &payload).await }).await
+    }
+
+    /// Works off events until nothing is left: numbers what was published, and delivers it in order, stream by
+    /// stream.
+    pub async fn drain(&self) -> HostResult<DrainReport> {
+        self.run(|inner| async move { inner.drain().await }).await
+    }
+
+    /// Sets a value of a plugin's configuration in a tenant, or takes it away.
+    pub async fn set_config(
+        &self,
+        tenant: &str,
+        plugin: &str,
+        key: &str,
+        value: Option<serde_json::Value>,
+    ) -> HostResult<()> {
+        let (tenant, plugin, key) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?, key.to_owned());
+        self.run(|inner| async move { inner.set_config(&tenant, &plugin, &key, value).await }).await
+    }
+
+    /// Sets a value of the platform's own configuration (`system.*`), or takes it away.
+    pub async fn set_system_config(&self, key: &str, value: Option<serde_json::Value>) -> HostResult<()> {
+        let key = key.to_owned();
+        self.run(|inner| async move { inner.set_system_config(&key, value).await }).await
+    }
+
+    /// Records as this identity sees them: the platform's edge, where permissions are checked.
+    #[must_use]
+    pub fn records(&self, identity: Identity) -> Records<'_> {
+        Records::new(self, identity)
+    }
+
+    /// Log lines of a tenant, the oldest of those wanted first.
+    pub async fn log(&self, tenant: &str, query: LogQuery) -> HostResult<Vec<StoredLogLine>> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move { Ok(inner.look(&tenant).await?.log(&query).await?) }).await
+    }
+
+    /// What each plugin used in a tenant.
+    pub async fn usage(&self, tenant: &str) -> HostResult<Vec<UsageTotal>> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move { Ok(inner.look(&tenant).await?.usage().await?) }).await
+    }
+
+    /// How many events a tenant's outbox holds.
+    pub async fn event_count(&self, tenant: &str) -> HostResult<u64> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move { Ok(inner.look(&tenant).await?.event_count().await?) }).await
+    }
+
+    /// Runs work as a task of the host's runtime.
+    pub(crate) async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> HostResult<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = HostResult<T>> + Send + 'static,
+    {
+        let runtime = self.runtime.as_ref().ok_or(HostFailure::ShuttingDown)?;
+        match runtime.spawn(work(Arc::clone(&self.inner))).await {
+            Ok(done) => done,
+            Err(ended) => match ended.try_into_panic() {
+                // A panic of the host's own code outside of any guest is its caller's to see.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(HostFailure::ShuttingDown),
+            },
+        }
+    }
+}
+
+impl Drop for PluginHost {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Dropping a runtime waits, which is not allowed inside another one.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Inner {
+    fn platform_options(mode: Mode) -> TransactionOptions {
+        TransactionOptions {
+            mode,
+            deadline: Instant::now() + PLATFORM_PATIENCE,
+            writer_hold: PLATFORM_PATIENCE,
+        }
+    }
+
+    /// A transaction on the system's own tables.
+    pub(crate) async fn platform(&self) -> HostResult<Box<dyn PlatformTransaction>> {
+        let scope = PlatformScope::granted_by_host();
+        Ok(self.services.storage.begin_platform(scope, Self::platform_options(Mode::Write)).await?)
+    }
+
+    /// A transaction of the host's own in one tenant.
+    pub(crate) async fn change(&self, tenant: &TenantId) -> HostResult<Box<dyn Transaction>> {
+        self.own(tenant, Mode::Write).await
+    }
+
+    /// A look of the host's own at one tenant's data.
+    pub(crate) async fn look(&self, tenant: &TenantId) -> HostResult<Box<dyn Transaction>> {
+        self.own(tenant, Mode::Read).await
+    }
+
+    async fn own(&self, tenant: &TenantId, mode: Mode) -> HostResult<Box<dyn Transaction>> {
+        let scope = TenantScope::granted_by_host(tenant.clone());
+        Ok(self.services.storage.begin(&scope, Self::platform_options(mode)).await?)
+    }
+
+    pub(crate) async fn tenants(&self) -> HostResult<Vec<TenantId>> {
+        let mut platform = self.platform().await?;
+        let tenants = platform.tenants().await?;
+        platform.rollback().await?;
+        Ok(tenants)
+    }
+
+    pub(crate) async fn system_config(&self) -> HostResult<Vec<(String, String)>> {
+        let mut platform = self.platform().await?;
+        let config = platform.system_config().await?;
+        platform.rollback().await?;
+        Ok(config)
+    }
+
+    pub(crate) fn summary(&self, plugin: &Installed) -> PluginSummary {
+        let mut notes = Vec::new();
+        match &plugin.manifest {
+            None => notes.push(format!(
+                "{} has no manifest: it receives every event of its tenants but its own, may publish any that do not \
+                 begin with another plugin's name, owns dynamic entities only, and has the default limits",
+                plugin.name()
+            )),
+            Some(manifest) => {
+                for (kind, asked) in &manifest.limits {
+                    let allowed = self.caps.get(*kind);
+                    if *asked > allowed {
+                        let (asked, allowed) = (kind.show(*asked), kind.show(allowed));
+                        notes.push(format!("asks for {} {asked}, gets {allowed}", kind.row().name));
+                    }
+                }
+            }
+        }
+        PluginSummary {
+            name: plugin.name().clone(),
+            version: plugin.record.version.clone(),
+            manifest: plugin.manifest.clone(),
+            notes,
+        }
+    }
+}

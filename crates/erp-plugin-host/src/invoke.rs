@@ -1,0 +1,252 @@
+//! One invocation, from permit to report.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use erp_plugin_host_api::{CallError, Cause, Finish, Invocation, InvocationContext};
+use erp_plugin_model::usage::{LogLevel, Usage};
+use erp_plugin_model::{
+    EntitySchema, ErrorCode, HostError, Identity, Limits, PermissionSet, PluginName, TenantId,
+};
+use erp_plugin_runtime::{Called, Export, LoadedPlugin};
+use erp_plugin_storage::{ActivationState, ErrorKind, Mode, StorageError, Subscription, TenantScope};
+
+use crate::activation::{self, Active};
+use crate::catalog::Installed;
+use crate::error::HostResult;
+use crate::host::Inner;
+use crate::report::InvocationReport;
+
+/// How often a whole invocation is run when its transaction is lost.
+const MAX_ATTEMPTS: u32 = 3;
+/// The deadline of lifecycle calls, where the limits allow no more.
+pub(crate) const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// An invocation to run.
+pub(crate) struct Call {
+    pub(crate) identity: Identity,
+    pub(crate) active: Active,
+    pub(crate) export: Export,
+    pub(crate) cause: Cause,
+    /// The lifecycle mark that commits with what the call does.
+    pub(crate) mark: Option<(ActivationState, Vec<Subscription>)>,
+}
+
+impl Inner {
+    /// Calls an enabled plugin.
+    pub(crate) async fn call(
+        &self,
+        identity: Identity,
+        plugin: &PluginName,
+        export: Export,
+    ) -> HostResult<InvocationReport> {
+        let active = self.active(&identity.tenant, plugin).await?;
+        if !active.state.as_ref().is_some_and(|state| state.enabled) {
+            return Err(HostError::new(
+                ErrorCode::NotFound,
+                format!("{plugin} is not enabled in {}; enable it there first", identity.tenant),
+            )
+            .into());
+        }
+        self.invoke(Call { identity, active, export, cause: Cause::Request, mark: None }).await
+    }
+
+    /// Runs an invocation, and runs it again as a whole when its transaction was lost.
+    pub(crate) async fn invoke(&self, call: Call) -> HostResult<InvocationReport> {
+        let Call { identity, active, export, cause, mark } = call;
+        let tenant = identity.tenant.clone();
+        let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
+        let identity = Arc::new(identity);
+        let loaded = self.load(&active.plugin).await?;
+        let limits = self.limits_for(&active.plugin, &export);
+        let _permit = self.slots.acquire(&tenant).await?;
+        let deadline = Instant::now() + limits.deadline();
+        let mut earlier_fuel = 0;
+        let mut attempt = 1;
+        loop {
+            let invocation = Invocation::begin(
+                self.services.clone(),
+                InvocationContext {
+                    scope: TenantScope::granted_by_host(tenant.clone()),
+                    identity: Arc::clone(&identity),
+                    permissions: Arc::clone(&permissions),
+                    caller: Arc::clone(&active.caller),
+                    trigger: export.label(),
+                    mode: Mode::Write,
+                    cause: cause.clone(),
+                    limits: limits.clone(),
+                    deadline,
+                },
+            );
+            let Called { mut invocation, result, measured } = loaded.call(invocation, &export).await;
+            let (mut result, detail, mut rerun) = match result {
+                Ok(answer) => (answer.map_err(|text| guest_error(&text)), None, false),
+                Err(failure) => {
+                    invocation.log_by_host(LogLevel::Error, &failure.detail);
+                    let rerun = failure.may_rerun();
+                    (Err(failure.error), Some(failure.detail), rerun)
+                }
+            };
+            if let (Ok(()), Some((state, subscriptions))) = (&result, &mark)
+                && let Err(error) = set_mark(&mut invocation, state, subscriptions).await
+            {
+                rerun = matches!(&error, CallError::Fatal(fatal) if fatal.may_rerun());
+                result = Err(to_host_error(error));
+            }
+            let finished = invocation.finish(result, measured).await;
+            if finished.new_entities {
+                self.activations.forget_edge();
+            }
+            rerun |= matches!(&finished.outcome, Err(Finish::Failed(fatal)) if fatal.may_rerun());
+            if rerun && attempt < MAX_ATTEMPTS && Instant::now() < deadline {
+                earlier_fuel += finished.usage.fuel;
+                attempt += 1;
+                continue;
+            }
+            return Ok(InvocationReport::new(finished, detail, attempt, earlier_fuel));
+        }
+    }
+
+    /// Calls an export with tables that exist in its transaction alone, and rolls everything back.
+    pub(crate) async fn trial(
+        &self,
+        tenant: &TenantId,
+        plugin: &Arc<Installed>,
+        schemas: Vec<EntitySchema>,
+        export: Export,
+    ) -> HostResult<Result<(), HostError>> {
+        let system_config = self.system_config().await?;
+        let caller = activation::caller(plugin, &self.catalog, &[], &system_config);
+        let limits = self.limits_for(plugin, &export);
+        let _permit = self.slots.acquire(tenant).await?;
+        let mut invocation = Invocation::begin(
+            self.services.clone(),
+            InvocationContext {
+                scope: TenantScope::granted_by_host(tenant.clone()),
+                identity: Arc::new(Identity::system(tenant.clone(), self.system.clone(), None)),
+                permissions: Arc::new(PermissionSet::all()),
+                caller: Arc::new(caller),
+                trigger: export.label(),
+                mode: Mode::Write,
+                cause: Cause::Request,
+                deadline: Instant::now() + limits.deadline(),
+                limits,
+            },
+        );
+        if !schemas.is_empty() {
+            let transaction = match invocation.transaction().await {
+                Ok(transaction) => transaction,
+                Err(error) => return Ok(Err(to_host_error(error))),
+            };
+            for schema in &schemas {
+                // Whether a table is another's is said when the plugin is kept.
+                transaction.declare(schema).await?;
+            }
+        }
+        let called = self.load(plugin).await?.call(invocation, &export).await;
+        // Dropping the invocation rolls it back without a trace.
+        Ok(match called.result {
+            Ok(answer) => answer.map_err(|text| guest_error(&text)),
+            Err(failure) => Err(failure.error),
+        })
+    }
+
+    /// Begins a request at the edge, without a guest: one invocation all the same.
+    pub(crate) async fn begin_edge(&self, identity: Identity, mode: Mode) -> HostResult<Invocation> {
+        let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
+        Ok(Invocation::begin(
+            self.services.clone(),
+            InvocationContext {
+                scope: TenantScope::granted_by_host(identity.tenant.clone()),
+                identity: Arc::new(identity),
+                permissions,
+                caller: self.activations.edge(&self.catalog),
+                trigger: "request".to_owned(),
+                mode,
+                cause: Cause::Request,
+                deadline: Instant::now() + self.limits.deadline(),
+                limits: self.limits.clone(),
+            },
+        ))
+    }
+
+    /// Ends a request at the edge: commits what succeeded, rolls back what did not.
+    pub(crate) async fn end_edge<T>(&self, edge: Invocation, answer: Result<T, CallError>) -> HostResult<T> {
+        match answer {
+            Ok(done) => match edge.finish(Ok(()), Usage::default()).await.outcome {
+                Ok(()) => Ok(done),
+                Err(reason) => Err(reason.to_host_error().into()),
+            },
+            Err(error) => {
+                let error = to_host_error(error);
+                drop(edge.finish(Err(error.clone()), Usage::default()).await);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The plugin in a tenant, resolved at its first use there.
+    pub(crate) async fn active(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<Active> {
+        if let Some(active) = self.activations.get(tenant, plugin) {
+            return Ok(active);
+        }
+        let installed = self.catalog.get(plugin).ok_or_else(|| {
+            HostError::not_found(format!("no plugin {plugin} is installed; install it first"))
+        })?;
+        let mut own = self.look(tenant).await?;
+        let state = own.activation(plugin).await?;
+        let config = own.config(plugin).await?;
+        own.rollback(None).await?;
+        let system_config = self.system_config().await?;
+        let caller = Arc::new(activation::caller(&installed, &self.catalog, &config, &system_config));
+        let active = Active { plugin: installed, caller, state };
+        self.activations.put(tenant, active.clone());
+        Ok(active)
+    }
+
+    /// The loaded component of a plugin; read from storage and loaded at its first call.
+    async fn load(&self, plugin: &Installed) -> HostResult<LoadedPlugin> {
+        let load = async || {
+            let hash = &plugin.record.component;
+            let mut platform = self.platform().await?;
+            let bytes = platform.component(hash).await?;
+            platform.rollback().await?;
+            let bytes = bytes.ok_or_else(|| StorageError::new(ErrorKind::Corrupt, "component"))?;
+            HostResult::Ok(self.loader.load(&bytes.into(), hash, plugin.max_size()).await?)
+        };
+        plugin.loaded.get_or_try_init(load).await.cloned()
+    }
+
+    fn limits_for(&self, plugin: &Installed, export: &Export) -> Limits {
+        let mut limits = plugin.limits(&self.limits, &self.caps);
+        if matches!(export, Export::Init | Export::OnTenantCreated { .. }) {
+            limits.deadline_ms =
+                limits.deadline_ms.max(u64::try_from(LIFECYCLE_DEADLINE.as_millis()).unwrap_or(u64::MAX));
+        }
+        limits
+    }
+}
+
+async fn set_mark(
+    invocation: &mut Invocation,
+    state: &ActivationState,
+    subscriptions: &[Subscription],
+) -> Result<(), CallError> {
+    Ok(invocation.transaction().await?.set_activation(state, subscriptions).await?)
+}
+
+pub(crate) fn to_host_error(error: CallError) -> HostError {
+    match error {
+        CallError::Answer(error) => error,
+        CallError::Fatal(fatal) => fatal.to_host_error(),
+    }
+}
+
+/// A guest's own error: with one of the codes if it begins with one, else a business rule that says no.
+fn guest_error(text: &str) -> HostError {
+    let coded = text.split_once(": ").and_then(|(code, message)| {
+        let code = ErrorCode::ALL.into_iter().find(|known| known.as_str() == code)?;
+        Some(HostError::new(code, message))
+    });
+    coded.unwrap_or_else(|| HostError::new(ErrorCode::Rejected, text))
+}

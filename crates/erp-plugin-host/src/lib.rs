@@ -1,0 +1,33 @@
+//! The platform: what is installed, where it is enabled, and how calls, events and requests become invocations.
+//!
+//! Knows no backend and no Wasmtime: storage, clock, ids and authorizer are passed to [`PluginHost::builder`] by a
+//! composition root, the engine comes from `erp-plugin-runtime`.
+//!
+//! Invariants:
+//! - Every call runs as a task of the host's own runtime: a caller that goes away cancels nothing half-way.
+//! - Permits are taken in one order: tenant, sandbox, storage. Nobody who holds a later one waits for an earlier one.
+//! - An invocation that lost its transaction is run again as a whole, in a fresh sandbox, within one deadline.
+
+mod activation;
+mod bare;
+mod builder;
+mod catalog;
+mod config;
+mod dispatch;
+mod edge;
+mod error;
+mod host;
+mod install;
+mod invoke;
+mod lifecycle;
+mod report;
+mod slots;
+
+pub use bare::plugin_name_from_file;
+pub use builder::PluginHostBuilder;
+pub use dispatch::{DrainReport, ParkedDelivery};
+pub use edge::Records;
+pub use error::{HostFailure, HostResult};
+pub use host::{PluginHost, PluginSummary};
+pub use install::InstallOptions;
+pub use report::{InvocationReport, WrittenRecord};

@@ -1,0 +1,160 @@
+//! Who may have a sandbox: a bounded number per tenant, and round-robin by tenant among those who wait for one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use erp_plugin_model::{ErrorCode, HostError, TenantId, TenantQueue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+/// How many invocations of one tenant run at once.
+const PER_TENANT: usize = 16;
+/// How long an invocation waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The sandboxes of a host.
+pub(crate) struct Slots {
+    shared: Arc<Shared>,
+    tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+}
+
+struct State {
+    free: u32,
+    waiting: TenantQueue<oneshot::Sender<SlotGuard>>,
+}
+
+/// A right to one sandbox; given on when dropped.
+pub(crate) struct Permit {
+    _slot: SlotGuard,
+    _tenant: OwnedSemaphorePermit,
+}
+
+struct SlotGuard {
+    shared: Arc<Shared>,
+}
+
+impl Slots {
+    pub(crate) fn new(sandboxes: u32) -> Self {
+        let state = State { free: sandboxes, waiting: TenantQueue::default() };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state) }), tenants: Mutex::default() }
+    }
+
+    pub(crate) async fn acquire(&self, tenant: &TenantId) -> Result<Permit, HostError> {
+        let give_up = Instant::now() + PATIENCE;
+        let busy = |what: String| {
+            let seconds = PATIENCE.as_secs();
+            HostError::new(ErrorCode::Unavailable, format!("{what} for {seconds} s; try again later"))
+        };
+        let semaphore = {
+            let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            match tenants.get(tenant) {
+                Some(semaphore) => Arc::clone(semaphore),
+                None => {
+                    let semaphore = Arc::new(Semaphore::new(PER_TENANT));
+                    tenants.insert(tenant.clone(), Arc::clone(&semaphore));
+                    semaphore
+                }
+            }
+        };
+        // The semaphore is never closed: what fails is the time.
+        let Ok(Ok(own)) = tokio::time::timeout_at(give_up, semaphore.acquire_owned()).await else {
+            return Err(busy(format!("tenant {tenant} has had {PER_TENANT} invocations running")));
+        };
+        let waiting = {
+            let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.free > 0 {
+                state.free -= 1;
+                let slot = SlotGuard { shared: Arc::clone(&self.shared) };
+                return Ok(Permit { _slot: slot, _tenant: own });
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.waiting.push(tenant, sender);
+            receiver
+        };
+        match tokio::time::timeout_at(give_up, waiting).await {
+            Ok(Ok(slot)) => Ok(Permit { _slot: slot, _tenant: own }),
+            Ok(Err(_)) | Err(_) => Err(busy("every sandbox has been busy".to_owned())),
+        }
+    }
+}
+
+impl Drop for SlotGuard {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let Some(next) = state.waiting.pop() else {
+                state.free += 1;
+                return;
+            };
+            if next.is_closed() {
+                continue;
+            }
+            // Whoever gave up in this very moment drops the guard that it gets, which comes back here: not while
+            // the lock is held.
+            drop(state);
+            drop(next.send(Self { shared: Arc::clone(&self.shared) }));
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_slot_goes_to_the_tenant_whose_turn_it_is() {
+        let slots = Arc::new(Slots::new(1));
+        let first = slots.acquire(&tenant("a")).await.unwrap();
+        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for (count, name) in ["a", "a", "b"].into_iter().enumerate() {
+            let (task_slots, sender) = (Arc::clone(&slots), sender.clone());
+            tokio::spawn(async move {
+                let permit = task_slots.acquire(&tenant(name)).await.unwrap();
+                sender.send(name).unwrap();
+                drop(permit);
+            });
+            // Wait until it stands in the queue.
+            while slots.shared.state.lock().unwrap().waiting.len() <= count {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(first);
+        let mut got = Vec::new();
+        for _ in 0..3 {
+            got.push(order.recv().await.unwrap());
+        }
+        assert_eq!(got, ["a", "b", "a"]);
+        assert_eq!(slots.shared.state.lock().unwrap().free, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_with_a_hint_and_loses_no_slot() {
+        let slots = Slots::new(1);
+        let held = slots.acquire(&tenant("a")).await.unwrap();
+        let error = slots.acquire(&tenant("b")).await.err().unwrap();
+        assert_eq!(error.code, ErrorCode::Unavailable);
+        drop(held);
+        assert!(slots.acquire(&tenant("b")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_tenant_does_not_get_every_slot() {
+        let slots = Slots::new(100);
+        let mut held = Vec::new();
+        for _ in 0..PER_TENANT {
+            held.push(slots.acquire(&tenant("a")).await.unwrap());
+        }
+        assert!(slots.acquire(&tenant("a")).await.is_err());
+        assert!(slots.acquire(&tenant("b")).await.is_ok());
+    }
+}

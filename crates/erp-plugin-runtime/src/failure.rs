@@ -1,0 +1,169 @@
+//! How a guest's call can fail, told apart by type.
+
+use std::fmt;
+
+use erp_plugin_host_api::{Fatal, escape_control};
+use erp_plugin_model::limits::{LimitExceeded, LimitKind};
+use erp_plugin_model::{ErrorCode, HostError, Limits};
+use wasmtime::{Trap, WasmBacktrace};
+
+/// Why a call ended without an answer.
+#[derive(Debug)]
+pub enum FailureKind {
+    /// The fuel is used up, the host's work included.
+    OutOfFuel,
+    /// The deadline has passed.
+    Deadline,
+    /// The embedded database's writer was held for too long.
+    WriterHold,
+    /// The guest was refused memory and gave up.
+    Memory,
+    /// The guest's stack is used up.
+    Stack,
+    /// The guest gave up: a panic, an assertion.
+    Unreachable,
+    /// The guest did something that WebAssembly or the contract does not allow.
+    Trap,
+    /// The host refused to go on.
+    Host(Fatal),
+    /// The host's own code panicked.
+    HostPanic,
+}
+
+/// A call that ended without an answer: everything it wrote is rolled back.
+#[derive(Debug)]
+pub struct GuestFailure {
+    /// Why.
+    pub kind: FailureKind,
+    /// What the caller is told.
+    pub error: HostError,
+    /// What the log is told: Wasmtime's words and the guest's functions, innermost first.
+    pub detail: String,
+}
+
+impl fmt::Display for GuestFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for GuestFailure {}
+
+/// Raised by the epoch callback.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(crate) enum Overtime {
+    #[error("the deadline has passed")]
+    Deadline,
+    #[error("the writer was held for too long")]
+    WriterHold,
+}
+
+/// Raised when the host's work has used up the guest's fuel.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the host's work has used up the fuel")]
+pub(crate) struct HostWorkOutOfFuel;
+
+impl GuestFailure {
+    pub(crate) fn from_wasmtime(error: wasmtime::Error, memory_denied: bool, limits: &Limits) -> Self {
+        let (cause, detail) = (cause(&error), detail(&error));
+        let kind = match error.downcast::<Fatal>() {
+            Ok(fatal) => FailureKind::Host(fatal),
+            Err(error) => kind(&error, memory_denied),
+        };
+        Self { error: message(&kind, &cause, limits), kind, detail }
+    }
+
+    pub(crate) fn host_panic(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without a message".to_owned());
+        Self {
+            kind: FailureKind::HostPanic,
+            error: HostError::new(ErrorCode::Internal, "internal error"),
+            detail: format!("the host panicked: {text}"),
+        }
+    }
+
+    /// Whether the whole invocation may be run again at once, in a fresh sandbox.
+    #[must_use]
+    pub fn may_rerun(&self) -> bool {
+        matches!(&self.kind, FailureKind::Host(fatal) if fatal.may_rerun())
+    }
+}
+
+fn kind(error: &wasmtime::Error, memory_denied: bool) -> FailureKind {
+    if error.is::<HostWorkOutOfFuel>() {
+        return FailureKind::OutOfFuel;
+    }
+    if let Some(overtime) = error.downcast_ref::<Overtime>() {
+        return match overtime {
+            Overtime::Deadline => FailureKind::Deadline,
+            Overtime::WriterHold => FailureKind::WriterHold,
+        };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => FailureKind::OutOfFuel,
+        Some(Trap::Interrupt) => FailureKind::Deadline,
+        Some(Trap::StackOverflow) => FailureKind::Stack,
+        // An allocator that is refused memory ends in `unreachable`, or writes where it was not given any.
+        Some(Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds) if memory_denied => FailureKind::Memory,
+        Some(Trap::UnreachableCodeReached) => FailureKind::Unreachable,
+        _ => FailureKind::Trap,
+    }
+}
+
+fn message(kind: &FailureKind, cause: &str, limits: &Limits) -> HostError {
+    let limit = |kind: LimitKind| {
+        let allowed = limits.get(kind);
+        let exceeded = LimitExceeded { kind, used: allowed, allowed };
+        HostError::new(ErrorCode::LimitExceeded, exceeded.to_string())
+    };
+    match kind {
+        FailureKind::OutOfFuel => limit(LimitKind::Fuel),
+        FailureKind::Deadline => limit(LimitKind::Deadline),
+        FailureKind::WriterHold => limit(LimitKind::WriterHold),
+        FailureKind::Memory => limit(LimitKind::Memory),
+        FailureKind::Stack => HostError::new(
+            ErrorCode::LimitExceeded,
+            "the plugin's stack is used up: it calls itself without end?",
+        ),
+        FailureKind::Unreachable => HostError::new(
+            ErrorCode::Internal,
+            "the plugin gave up (panic or `unreachable`); its log may say why",
+        ),
+        FailureKind::Trap => HostError::new(ErrorCode::Internal, format!("the plugin trapped: {cause}")),
+        FailureKind::Host(fatal) => fatal.to_host_error(),
+        FailureKind::HostPanic => HostError::new(ErrorCode::Internal, "internal error"),
+    }
+}
+
+/// Wasmtime's root cause, safe to show: parts of it can be of the guest's choosing.
+fn cause(error: &wasmtime::Error) -> String {
+    escape_control(&error.root_cause().to_string(), 400)
+}
+
+/// The cause, and the guest's functions, innermost first.
+fn detail(error: &wasmtime::Error) -> String {
+    const FRAMES: usize = 20;
+    let mut text = cause(error);
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        for (position, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
+            text.push_str(if position == 0 { "; in " } else { " < " });
+            match frame.func_name() {
+                Some(name) => text.push_str(&escape_control(function_name(name), 100)),
+                None => text.push_str(&format!("function {}", frame.func_index())),
+            }
+        }
+    }
+    text
+}
+
+/// A Rust function's path without the hash that rustc appends.
+fn function_name(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => path,
+        _ => name,
+    }
+}

@@ -1,0 +1,22 @@
+//! What a sandbox's host functions see.
+
+use std::time::Instant;
+
+use erp_plugin_host_api::Invocation;
+
+use crate::limiter::Limiter;
+
+/// The data of a sandbox's store: the invocation under way. An embedder's own host functions find it through
+/// [`invocation`](Self::invocation).
+pub struct HostState {
+    pub(crate) invocation: Invocation,
+    pub(crate) limiter: Limiter,
+    pub(crate) deadline: Instant,
+}
+
+impl HostState {
+    /// The invocation: its tenant, identity, budget, and every host call.
+    pub fn invocation(&mut self) -> &mut Invocation {
+        &mut self.invocation
+    }
+}

@@ -1,0 +1,60 @@
+//! Untrusted WebAssembly plugins for multi-tenant business software.
+//!
+//! A plugin is a component that sees nothing but the host API of the contract `erp:plugin`. The host puts each of its
+//! calls into one tenant, as one identity, under limits, and makes it **one transaction**: records, events and the
+//! mark that an event was handled are committed together or not at all.
+//!
+//! This crate is what a platform embeds. It re-exports the layers below and is one of the few places that name a
+//! storage backend.
+//!
+//! ```
+//! use erp_plugin::{Identity, InstallOptions, PluginHost, TenantId, UserId};
+//! use serde_json::json;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> anyhow::Result<()> {
+//! # let component = erp_plugin::example_component();
+//! let host: PluginHost = erp_plugin::host("sqlite::memory:").await?.build().await?;
+//! host.create_tenant("acme").await?;
+//! let options = InstallOptions { name: Some("hello".parse()?), ..InstallOptions::default() };
+//! host.install(component, options).await?;
+//! host.enable("acme", "hello").await?;
+//!
+//! let somebody = Identity::user(TenantId::parse("acme")?, UserId::parse("ada")?);
+//! host.publish(somebody, "order.created", &json!({ "id": "SO-1" })).await?;
+//! let report = host.drain().await?;
+//! assert_eq!((report.delivered, report.parked.len()), (1, 0));
+//! # Ok(())
+//! # }
+//! ```
+
+mod environment;
+mod open;
+
+pub use environment::{SystemClock, SystemIds, random_key};
+pub use open::{OpenError, host, storage};
+
+pub use erp_plugin_host::{
+    DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, ParkedDelivery, PluginHost,
+    PluginHostBuilder, PluginSummary, Records, WrittenRecord, plugin_name_from_file,
+};
+pub use erp_plugin_host_api::{Authorizer, HookPoint, HookRunner, HookVerdict, RolePermissions, Verb};
+pub use erp_plugin_model::{
+    ErrorCode, HostError, Identity, IdentityKind, Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId,
+    UserId, Version, limits, manifest, schema, usage,
+};
+pub use erp_plugin_runtime::{
+    CodeCache, ComponentFacts, EngineOptions, HostState, Interface, LoadError, ProcessCompiler, compile_worker,
+    validate, wasmtime,
+};
+pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, UsageTotal};
+
+#[cfg(not(feature = "sqlite"))]
+compile_error!("erp-plugin needs a storage backend: enable the feature `sqlite`");
+
+/// A component that logs and does nothing else, for the example above.
+#[doc(hidden)]
+#[must_use]
+pub fn example_component() -> Vec<u8> {
+    include_bytes!("../example/hello.component.wasm").to_vec()
+}

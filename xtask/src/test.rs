@@ -1,0 +1,63 @@
+//! `cargo xtask test`: every test there is.
+
+use std::env;
+
+use anyhow::{Result, bail};
+
+use crate::{build_fixtures, build_plugins, preflight, repository, step};
+
+pub(crate) fn run() -> Result<()> {
+    preflight::host()?;
+    let root = repository::root();
+    step::named("build plugins", || build_plugins::run(&build_plugins::Arguments::default()))?;
+    step::named("build fixtures", build_fixtures::run)?;
+
+    let mut skipped = Vec::new();
+    let mut tests = step::cargo(&root, &["test", "--workspace"]);
+    match repository::northwind() {
+        Some(folder) => {
+            tests.env(repository::NORTHWIND, folder);
+        }
+        None => {
+            tests.env_remove(repository::NORTHWIND);
+            skipped.push(format!(
+                "the demo on the Northwind data: they are neither in ../shared/data/northwind nor where {} says",
+                repository::NORTHWIND
+            ));
+        }
+    }
+    step::named("tests of the host", || step::run(&mut tests))?;
+    step::named("tests of the plugins", || {
+        let target = repository::target("guests");
+        step::run(
+            step::cargo(&repository::plugins(), &["test", "--workspace"]).env("CARGO_TARGET_DIR", target),
+        )
+    })?;
+    report(&skipped, env::var_os("CI").is_some())
+}
+
+/// Says in the last lines what did not run. In CI that is a failure: nobody reads the lines there.
+fn report(skipped: &[String], in_ci: bool) -> Result<()> {
+    for what in skipped {
+        println!("NOT RUN: {what}");
+    }
+    match (skipped.len(), in_ci) {
+        (0, _) => println!("every test ran"),
+        (count, true) => bail!("{count} kinds of test did not run, and CI is set"),
+        (count, false) => println!("{count} kinds of test did not run; all others passed"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::report;
+
+    #[test]
+    fn what_did_not_run_fails_in_ci_only() {
+        let skipped = ["the database".to_owned()];
+        assert!(report(&skipped, false).is_ok());
+        assert!(report(&skipped, true).is_err());
+        assert!(report(&[], true).is_ok());
+    }
+}
