@@ -1,7 +1,7 @@
 //! One call of one export, or one request at the edge: one budget, one transaction.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{Delivery, NewEvent, Publisher};
@@ -17,6 +17,9 @@ use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::error::{CallResult, Fatal};
 use crate::hooks::HookRunner;
+
+/// How long an invocation that has ended waits for the database to take its record.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What every invocation of a host works with.
 #[derive(Clone)]
@@ -377,9 +380,9 @@ impl Invocation {
     async fn commit(&mut self, record: Option<&InvocationRecord>) -> Result<(), Fatal> {
         match self.transaction.take() {
             Some(transaction) => transaction.commit(record).await.map_err(Fatal::Storage),
-            // Nothing was read or written; a log alone is worth keeping, and never worth failing for.
+            // Nothing was read or written: what it used and logged is worth keeping, and never worth failing for.
             None => {
-                self.keep_log(record).await;
+                self.keep_record(record).await;
                 Ok(())
             }
         }
@@ -389,17 +392,17 @@ impl Invocation {
         match self.transaction.take() {
             // The record is lost with a storage that has failed; there is nowhere else to keep it.
             Some(transaction) => drop(transaction.rollback(record).await),
-            None => self.keep_log(record).await,
+            None => self.keep_record(record).await,
         }
     }
 
-    async fn keep_log(&mut self, record: Option<&InvocationRecord>) {
-        let Some(record) = record.filter(|record| !record.log.is_empty() || record.error.is_some()) else {
-            return;
+    async fn keep_record(&mut self, record: Option<&InvocationRecord>) {
+        let Some(record) = record else { return };
+        let options = TransactionOptions {
+            mode: Mode::Write,
+            deadline: Instant::now() + RECORD_PATIENCE,
+            writer_hold: RECORD_PATIENCE,
         };
-        let hold = self.budget.limits().writer_hold();
-        let options =
-            TransactionOptions { mode: Mode::Write, deadline: Instant::now() + hold, writer_hold: hold };
         if let Ok(transaction) = self.services.storage.begin(&self.scope, options).await {
             drop(transaction.rollback(Some(record)).await);
         }

@@ -32,10 +32,7 @@ impl Inner {
         options: InstallOptions,
     ) -> HostResult<PluginSummary> {
         let _one_at_a_time = self.installing.lock().await;
-        if component.len() as u64 > MAX_MAX_SIZE {
-            return Err(LoadError::TooLarge { size: component.len() as u64, allowed: MAX_MAX_SIZE }.into());
-        }
-        let manifest = validate::manifest_section(&component)?.map(Manifest::from_json).transpose()?;
+        let manifest = read_manifest(&component)?;
         let record = self.record(&component, manifest.as_ref(), &options)?;
         if let Some(present) = self.catalog.get(&record.name) {
             return self.already_there(&present, &record);
@@ -44,8 +41,7 @@ impl Inner {
             self.check_references(manifest)?;
         }
 
-        let max_size = manifest.as_ref().map_or(DEFAULT_MAX_SIZE, |manifest| manifest.max_size);
-        let loaded = self.loader.load(&component, &record.component, max_size).await?;
+        let loaded = self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
         let granted = Capabilities::from_json(&record.granted, &record.name)?;
         let plugin = Installed { loaded: loaded.into(), ..Installed::new(record, manifest, granted, []) };
         let plugin = Arc::new(plugin);
@@ -62,6 +58,14 @@ impl Inner {
         self.catalog.insert(Arc::clone(&plugin));
         self.activations.forget_all();
         Ok(self.summary(&plugin))
+    }
+
+    /// Everything that an installation looks at in the component alone; nothing of it is run or kept.
+    pub(crate) async fn judge(&self, component: Arc<[u8]>, options: InstallOptions) -> HostResult<()> {
+        let manifest = read_manifest(&component)?;
+        let record = self.record(&component, manifest.as_ref(), &options)?;
+        self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
+        Ok(())
     }
 
     /// Reads what is installed when the host starts. Nothing is compiled yet.
@@ -198,6 +202,18 @@ impl Inner {
         platform.commit().await?;
         Ok(None)
     }
+}
+
+/// The manifest that a component carries, if it has one.
+fn read_manifest(component: &[u8]) -> HostResult<Option<Manifest>> {
+    if component.len() as u64 > MAX_MAX_SIZE {
+        return Err(LoadError::TooLarge { size: component.len() as u64, allowed: MAX_MAX_SIZE }.into());
+    }
+    Ok(validate::manifest_section(component)?.map(Manifest::from_json).transpose()?)
+}
+
+fn max_size(manifest: Option<&Manifest>) -> u64 {
+    manifest.map_or(DEFAULT_MAX_SIZE, |manifest| manifest.max_size)
 }
 
 /// What is granted of what is asked for: never more.

@@ -79,12 +79,12 @@ impl Inner {
                 },
             );
             let Called { mut invocation, result, measured } = loaded.call(invocation, &export).await;
-            let (mut result, detail, mut rerun) = match result {
+            let (mut result, ended, mut rerun) = match result {
                 Ok(answer) => (answer.map_err(|text| guest_error(&text)), None, false),
                 Err(failure) => {
                     invocation.log_by_host(LogLevel::Error, &failure.detail);
                     let rerun = failure.may_rerun();
-                    (Err(failure.error), Some(failure.detail), rerun)
+                    (Err(failure.error), Some((failure.kind, failure.detail)), rerun)
                 }
             };
             if let (Ok(()), Some((state, subscriptions))) = (&result, &mark)
@@ -103,7 +103,7 @@ impl Inner {
                 attempt += 1;
                 continue;
             }
-            return Ok(InvocationReport::new(finished, detail, attempt, earlier_fuel));
+            return Ok(InvocationReport::new(finished, ended, attempt, earlier_fuel));
         }
     }
 

@@ -4,6 +4,7 @@ use erp_plugin_host_api::{Finished, Verb, Write};
 use erp_plugin_model::event::NewEvent;
 use erp_plugin_model::usage::{LogLine, Usage};
 use erp_plugin_model::{EntityRef, HostError, InvocationId, RecordId};
+use erp_plugin_runtime::FailureKind;
 
 /// A record that an invocation wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct InvocationReport {
     pub id: InvocationId,
     /// `Err` when everything was rolled back.
     pub outcome: Result<(), HostError>,
+    /// How the guest ended if it gave no answer.
+    pub failure: Option<FailureKind>,
     /// Why the guest ended without an answer, for the operator: never shown to a tenant.
     pub detail: Option<String>,
     /// What it used; fuel of all attempts together.
@@ -38,11 +41,18 @@ pub struct InvocationReport {
 }
 
 impl InvocationReport {
-    pub(crate) fn new(finished: Finished, detail: Option<String>, attempts: u32, earlier_fuel: u64) -> Self {
+    pub(crate) fn new(
+        finished: Finished,
+        failure: Option<(FailureKind, String)>,
+        attempts: u32,
+        earlier_fuel: u64,
+    ) -> Self {
         let Finished { id, outcome, usage, log, events, writes, .. } = finished;
+        let (failure, detail) = failure.unzip();
         Self {
             id,
             outcome: outcome.map_err(|reason| reason.to_host_error()),
+            failure,
             detail,
             usage: Usage { fuel: usage.fuel.saturating_add(earlier_fuel), ..usage },
             log,

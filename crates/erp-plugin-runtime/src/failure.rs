@@ -109,6 +109,8 @@ fn kind(error: &wasmtime::Error, memory_denied: bool) -> FailureKind {
         Some(Trap::StackOverflow) => FailureKind::Stack,
         // An allocator that is refused memory ends in `unreachable`, or writes where it was not given any.
         Some(Trap::UnreachableCodeReached | Trap::MemoryOutOfBounds) if memory_denied => FailureKind::Memory,
+        // So does an instance that asks for more at its start than it may have, which is an error but no trap.
+        None if memory_denied => FailureKind::Memory,
         Some(Trap::UnreachableCodeReached) => FailureKind::Unreachable,
         _ => FailureKind::Trap,
     }

@@ -58,7 +58,8 @@ mod tests {
         let ids = SystemIds::default();
         let now: DateTime<Utc> = "2026-01-31T09:30:00Z".parse().unwrap();
         let earlier = now - chrono::Duration::seconds(5);
-        let made: Vec<Uuid> = (0..1000).map(|_| ids.new_id(now)).chain((0..1000).map(|_| ids.new_id(earlier))).collect();
+        let made: Vec<Uuid> =
+            (0..1000).map(|_| ids.new_id(now)).chain((0..1000).map(|_| ids.new_id(earlier))).collect();
         assert!(made.is_sorted());
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> anyhow::Result<()> {
-//! # let component = erp_plugin::example_component();
+//! # let component = wat::parse_str(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/example/hello.wat")))?;
 //! let host: PluginHost = erp_plugin::host("sqlite::memory:").await?.build().await?;
 //! host.create_tenant("acme").await?;
 //! let options = InstallOptions { name: Some("hello".parse()?), ..InstallOptions::default() };
@@ -38,23 +38,18 @@ pub use erp_plugin_host::{
     DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, ParkedDelivery, PluginHost,
     PluginHostBuilder, PluginSummary, Records, WrittenRecord, plugin_name_from_file,
 };
-pub use erp_plugin_host_api::{Authorizer, HookPoint, HookRunner, HookVerdict, RolePermissions, Verb};
+pub use erp_plugin_host_api::{
+    Authorizer, HookPoint, HookRunner, HookVerdict, RolePermissions, Verb, escape_control,
+};
 pub use erp_plugin_model::{
-    ErrorCode, HostError, Identity, IdentityKind, Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId,
-    UserId, Version, limits, manifest, schema, usage,
+    ErrorCode, EventType, HostError, Identity, IdentityKind, Limits, Manifest, PermissionSet, PluginName,
+    RecordId, TenantId, UserId, Version, limits, manifest, schema, usage,
 };
 pub use erp_plugin_runtime::{
-    CodeCache, ComponentFacts, EngineOptions, HostState, Interface, LoadError, ProcessCompiler, compile_worker,
-    validate, wasmtime,
+    CodeCache, ComponentFacts, EngineOptions, FailureKind, HostState, Interface, LoadError, ProcessCompiler,
+    compile_worker, validate, wasmtime,
 };
 pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, UsageTotal};
 
 #[cfg(not(feature = "sqlite"))]
 compile_error!("erp-plugin needs a storage backend: enable the feature `sqlite`");
-
-/// A component that logs and does nothing else, for the example above.
-#[doc(hidden)]
-#[must_use]
-pub fn example_component() -> Vec<u8> {
-    include_bytes!("../example/hello.component.wasm").to_vec()
-}

@@ -26,7 +26,7 @@ pub async fn storage(url: &str) -> Result<Arc<dyn Storage>, OpenError> {
             use erp_plugin_storage_sqlite::{SqliteOptions, SqliteStorage};
             let options =
                 if place == ":memory:" { SqliteOptions::memory() } else { SqliteOptions::file(place) };
-            Ok(Arc::new(SqliteStorage::open(options).await?))
+            Ok(Arc::new(SqliteStorage::open(&options)?))
         }
         _ => Err(OpenError::Url(url.to_owned())),
     }

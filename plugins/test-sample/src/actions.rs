@@ -36,6 +36,7 @@ pub(crate) fn perform(event: &str, payload: &Value) -> Result<(), String> {
         "sample.trap" => misbehaviour::trap(payload)?,
         "sample.loop" => misbehaviour::spin_for_ever(payload)?,
         "sample.spin" => misbehaviour::spin(number(payload, "rounds", 0)),
+        "sample.json" => misbehaviour::json_work(number(payload, "rounds", 0), &bytes(payload, "data")),
         "sample.allocate" => misbehaviour::allocate(number(payload, "mebibytes", 0)),
         "sample.recurse" => misbehaviour::recurse(number(payload, "depth", 0)),
         "sample.counter" => misbehaviour::count(),

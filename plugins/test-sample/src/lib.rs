@@ -22,6 +22,7 @@
 //! | `sample.trap` | `message` = "asked to panic", `data` | inserts a note, publishes, panics | |
 //! | `sample.loop` | `data` | inserts a note if there is `data`, then loops for ever | |
 //! | `sample.spin` | `rounds` | computes for that many rounds | `{"result":n}` |
+//! | `sample.json` | `rounds`, `data` | reads and writes `data` as JSON for that many rounds | `{"bytes":n}` |
 //! | `sample.allocate` | `mebibytes` | allocates and touches that much memory | `{"bytes":n}` |
 //! | `sample.recurse` | `depth` | calls itself that deep | `{"result":n}` |
 //! | `sample.counter` | | raises a `static` | `{"was":n}`, which is 0 in a fresh sandbox |

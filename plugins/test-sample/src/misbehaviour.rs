@@ -40,6 +40,14 @@ pub(crate) fn spin(rounds: u64) -> Vec<u8> {
     json!({ "result": result }).to_string().into_bytes()
 }
 
+/// Reads and writes JSON for a while, as business plugins do, and ends.
+pub(crate) fn json_work(rounds: u64, data: &[u8]) -> Vec<u8> {
+    let bytes: usize = (0..rounds)
+        .map(|_| serde_json::from_slice::<Value>(black_box(data)).map_or(0, |value| value.to_string().len()))
+        .sum();
+    json!({ "bytes": bytes }).to_string().into_bytes()
+}
+
 /// Takes memory and touches every page of it.
 pub(crate) fn allocate(mebibytes: u64) -> Vec<u8> {
     let memory: Vec<Vec<u8>> = (0..mebibytes).map(|_| vec![1_u8; 1024 * 1024]).collect();

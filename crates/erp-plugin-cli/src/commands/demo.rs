@@ -1,0 +1,111 @@
+//! `erp-plugin demo`: a year of orders, in one command.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail};
+use erp_plugin::HostError;
+use erp_plugin::limits::Limits;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::demo::{self, DEFAULT_SEED, Data, Plugins, Progress};
+use crate::exit::Exit;
+use crate::host::{self, HostOptions};
+use crate::output;
+
+/// Work off a year of orders of two tenants
+///
+/// Installs the plugins inventory and purchasing for the tenants northwind and southridge, gives both the same
+/// products, and sends northwind every order and southridge those whose number divides by ten. Orders that run short
+/// lead to purchase orders, which are approved and received at once. Then tries four things that a host must refuse,
+/// closes the database, opens it again, and shows what is in it.
+///
+/// It runs on the default limits, and every commit waits for the disk.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  erp-plugin demo
+  erp-plugin demo --data my-data --db demo.db --json
+
+Exit codes:
+  0  everything worked, and what must be refused was
+  1  something did not work, or something was let through")]
+pub(crate) struct Arguments {
+    /// The folder with inventory, purchasing and test-sample, each a .component.wasm file
+    #[arg(long, value_name = "DIR", default_value = "target/plugins")]
+    plugins: PathBuf,
+    /// A folder with products.jsonl and orders.jsonl; the demo's own data without it
+    #[arg(long, value_name = "DIR", conflicts_with = "seed")]
+    data: Option<PathBuf>,
+    /// The database's file, which must not be there yet; a temporary one without it
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// Other orders for another number
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// Compile again, and keep no compiled code
+    #[arg(long)]
+    no_cache: bool,
+    /// Print one JSON object, and nothing else on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+    let data = match &arguments.data {
+        Some(folder) => Data::read(folder)?,
+        None => Data::generated(arguments.seed)?,
+    };
+    let plugins = Plugins::read(&arguments.plugins)?;
+    let temporary = tempfile::tempdir().context("no temporary folder can be made")?;
+    let database = match &arguments.db {
+        Some(file) if file.exists() => bail!(HostError::invalid(format!(
+            "{} is there already, and the demo needs a new database; delete it or name another file",
+            file.display()
+        ))),
+        Some(file) => file.clone(),
+        None => temporary.path().join("demo.db"),
+    };
+    let open = async || {
+        let options = HostOptions {
+            database: Some(&database),
+            limits: Limits::default(),
+            code_cache: !arguments.no_cache,
+        };
+        host::builder(&options).await
+    };
+    let report = demo::run(&data, &plugins, open, &Bar::default()).await?;
+    if arguments.json {
+        output::print_json(&report.to_json())?;
+    } else {
+        output::print(&report.to_text())?;
+    }
+    report.verdict()?;
+    Ok(Exit::Done)
+}
+
+/// A bar on standard error, if that is a terminal.
+#[derive(Default)]
+struct Bar(OnceLock<ProgressBar>);
+
+impl Progress for Bar {
+    fn begin(&self, orders: u64) {
+        let bar = ProgressBar::new(orders);
+        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} orders, {eta} left") {
+            bar.set_style(style);
+        }
+        drop(self.0.set(bar));
+    }
+
+    fn worked(&self) {
+        if let Some(bar) = self.0.get() {
+            bar.inc(1);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.0.get() {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A year of orders of two tenants, worked off by the example plugins: what a whole host does, in one command.
+//!
+//! Everything goes through [`PluginHost`](erp_plugin::PluginHost), as a platform would do it: [`orders`] installs,
+//! loads the products, publishes and drains; [`refusals`] tries four things that must not work, on the very same
+//! records; then the database is closed, opened again, and [`figures`] reads what is in it. A host that let one of
+//! the four things through would show other figures, and the demo fails.
+//!
+//! The plugins decide; this module knows none of their rules.
+
+mod data;
+mod figures;
+mod generator;
+mod identities;
+mod orders;
+mod refusals;
+mod report;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use erp_plugin::PluginHostBuilder;
+
+pub use data::Data;
+pub use figures::Figures;
+pub use generator::{DEFAULT_SEED, Files, generate};
+pub use orders::{Progress, Worked};
+pub use refusals::Refusal;
+pub use report::Report;
+
+/// A tenant of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenant {
+    /// Gets every order.
+    Northwind,
+    /// Gets the orders whose number divides by ten.
+    Southridge,
+}
+
+impl Tenant {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Northwind, Self::Southridge];
+
+    /// Its id.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Northwind => "northwind",
+            Self::Southridge => "southridge",
+        }
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The components that take part.
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    inventory: Arc<[u8]>,
+    purchasing: Arc<[u8]>,
+    test_sample: Arc<[u8]>,
+}
+
+impl Plugins {
+    /// Reads them from the folder that `cargo xtask build-plugins` writes.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let component = |name: &str| -> Result<Arc<[u8]>> {
+            let path = folder.join(format!("{name}.component.wasm"));
+            let bytes = std::fs::read(&path).with_context(|| {
+                format!("cannot read {}; build it with `cargo xtask build-plugins`", path.display())
+            })?;
+            Ok(bytes.into())
+        };
+        Ok(Self {
+            inventory: component("inventory")?,
+            purchasing: component("purchasing")?,
+            test_sample: component("test-sample")?,
+        })
+    }
+}
+
+/// Runs the demo. `open` opens the database, which must be new: once to work on it, and again to read the figures.
+pub async fn run(
+    data: &Data,
+    plugins: &Plugins,
+    open: impl AsyncFn() -> Result<PluginHostBuilder>,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let host = open().await?.authorizer(identities::roles()).build().await?;
+    orders::prepare(&host, plugins, data).await?;
+    let worked = orders::work(&host, data, progress).await?;
+    let refusals = refusals::attempt(&host).await?;
+    drop(host);
+
+    let host = open().await?.authorizer(identities::roles()).build().await?;
+    let (mut tenants, mut events, mut fuel) = (Vec::new(), 0, 0);
+    for tenant in Tenant::ALL {
+        tenants.push((tenant, Figures::read(&host, tenant).await?));
+        events += host.event_count(tenant.as_str()).await?;
+        fuel += host.usage(tenant.as_str()).await?.iter().map(|total| total.usage.fuel).sum::<u64>();
+    }
+    Ok(Report { tenants, events, fuel, worked, refusals })
+}

@@ -1,0 +1,61 @@
+//! Puts a host together as the commands need it: storage, compiler, code cache, limits.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use erp_plugin::{CodeCache, HostError, Limits, PluginHostBuilder, ProcessCompiler, random_key};
+
+use crate::output;
+
+/// What the hidden command is called that compiles in a process of its own.
+pub(crate) const COMPILE_WORKER: &str = "compile-worker";
+
+/// How a host is to be put together.
+pub(crate) struct HostOptions<'a> {
+    /// The database's file; in memory without one.
+    pub(crate) database: Option<&'a Path>,
+    /// What an invocation may use, and the most that a plugin may ask for.
+    pub(crate) limits: Limits,
+    /// Whether native code is kept between starts.
+    pub(crate) code_cache: bool,
+}
+
+/// Opens the storage and begins a host on it.
+pub(crate) async fn builder(options: &HostOptions<'_>) -> Result<PluginHostBuilder> {
+    let url = match options.database {
+        None => "sqlite::memory:".to_owned(),
+        Some(path) => {
+            let path = path.to_str().ok_or_else(|| {
+                HostError::invalid(format!("{} is not UTF-8; name the database otherwise", path.display()))
+            })?;
+            format!("sqlite:{path}")
+        }
+    };
+    let program = env::current_exe().context("this program does not know where it lies")?;
+    let memory = options.limits.memory.to_string();
+    let builder = erp_plugin::host(&url)
+        .await?
+        .limits(options.limits.clone())
+        .compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));
+    Ok(match options.code_cache.then(code_cache).flatten() {
+        Some(cache) => builder.code_cache(cache),
+        None => builder,
+    })
+}
+
+/// The cache of native code, with the key that seals it outside of it. Without one everything works, only slower.
+fn code_cache() -> Option<CodeCache> {
+    let folder = |variable: &str, below_home: &str| -> Option<PathBuf> {
+        let given = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        Some(given.or_else(|| Some(env::home_dir()?.join(below_home)))?.join("erp-plugin"))
+    };
+    let opened = match (folder("XDG_CACHE_HOME", ".cache"), folder("XDG_STATE_HOME", ".local/state")) {
+        (Some(cache), Some(state)) => {
+            CodeCache::open(&cache.join("code"), &state.join("code-cache.key"), random_key)
+                .map_err(|error| error.to_string())
+        }
+        _ => Err("there is no home folder; set XDG_CACHE_HOME and XDG_STATE_HOME".to_owned()),
+    };
+    opened.map_err(|why| output::warning(&format!("compiled code is not kept: {why}"))).ok()
+}

@@ -1,0 +1,72 @@
+//! Where text goes: results to standard output, everything else to standard error. Colours only where somebody sees
+//! them: `anstream` takes them out when the stream is no terminal, and when `NO_COLOR` asks for none.
+
+use std::io::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Error;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::exit;
+
+/// A heading.
+pub(crate) const HEADING: Style = Style::new().bold();
+/// What went well.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+/// What did not.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What is there for completeness.
+pub(crate) const FAINT: Style = Style::new().dimmed();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Text in a style.
+pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Text that somebody else chose, made safe for a terminal and cut to a length that people read.
+pub(crate) fn foreign(text: &str) -> String {
+    const SHOWN: usize = 4096;
+    erp_plugin::escape_control(text, SHOWN)
+}
+
+/// Writes a result. A reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Writes a result for programs: one object on one line.
+pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
+/// Writes an error: one line, and with `json` an object on standard output as well.
+pub(crate) fn error(error: &Error, json: bool) {
+    let line = exit::line(error);
+    say(BAD, "error", &line);
+    if json {
+        let (_, code) = exit::classify(error);
+        // Standard error has it already.
+        drop(print_json(&json!({ "error": { "code": code.as_str(), "message": line } })));
+    }
+}
+
+/// Something to know that is no reason to stop.
+pub(crate) fn warning(text: &str) {
+    say(WARNING, "warning", text);
+}
+
+/// Something to know.
+pub(crate) fn note(text: &str) {
+    say(HEADING, "note", text);
+}
+
+fn say(style: Style, kind: &str, text: &str) {
+    // There is nowhere left to report that standard error cannot be written.
+    drop(writeln!(anstream::stderr().lock(), "{style}{kind}:{style:#} {text}"));
+}

@@ -1,0 +1,23 @@
+//! The cases, a file for each trait or concern.
+
+#![allow(missing_docs, reason = "the name of a case is the sentence that it holds")]
+
+pub mod access;
+pub mod dispatch;
+pub mod dynamic;
+pub mod events;
+pub mod filters;
+pub mod isolation;
+pub mod journal;
+pub mod property;
+pub mod queries;
+pub mod records;
+pub mod references;
+pub mod registry;
+pub mod schema;
+pub mod soft_delete;
+pub mod sorting;
+pub mod tenants;
+pub mod transactions;
+pub mod unique;
+pub mod versions;

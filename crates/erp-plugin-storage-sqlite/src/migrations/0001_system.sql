@@ -1,0 +1,159 @@
+-- The system's own tables. An entity's table is called <plugin>__<entity>; none of these has a double underscore.
+-- Times are microseconds since 1970, ids 16 bytes, hashes 32.
+
+-- One row: which release's tables these are, and the oldest release that can work with them.
+CREATE TABLE system_schema (
+    version INTEGER NOT NULL,
+    oldest_host INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE tenants (
+    id TEXT NOT NULL PRIMARY KEY,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Which schema each entity's table was made from: what of it the table depends on, as canonical JSON.
+CREATE TABLE entities (
+    table_name TEXT NOT NULL PRIMARY KEY,
+    plugin TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('declared', 'dynamic')),
+    layout TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entities_dynamic ON entities (plugin, entity) WHERE kind = 'dynamic';
+
+CREATE TABLE components (
+    hash BLOB NOT NULL PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE plugin_versions (
+    installation INTEGER PRIMARY KEY,
+    plugin TEXT NOT NULL,
+    version TEXT NOT NULL,
+    component BLOB NOT NULL,
+    manifest BLOB,
+    granted BLOB NOT NULL,
+    installed_at INTEGER NOT NULL,
+    UNIQUE (plugin, version)
+) STRICT;
+
+CREATE TABLE activations (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    version TEXT NOT NULL,
+    enabled INTEGER NOT NULL,
+    tenant_told INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, plugin)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX activations_enabled ON activations (plugin, tenant_id) WHERE enabled = 1;
+
+CREATE TABLE subscriptions (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    pattern TEXT NOT NULL,
+    own_events INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, plugin, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE plugin_config (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, plugin, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE system_config (
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Events as published. Rows come in the order of the commits, because there is one writer.
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    id BLOB NOT NULL,
+    event_type TEXT NOT NULL,
+    key TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    publisher TEXT NOT NULL,
+    invocation BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
+    caused_by TEXT,
+    depth INTEGER NOT NULL,
+    published_at INTEGER NOT NULL,
+    numbered INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outbox_unnumbered ON outbox (seq) WHERE numbered = 0;
+CREATE INDEX outbox_tenant ON outbox (tenant_id);
+
+-- Where each stream (tenant, plugin, key) stands. Deliveries are ended strictly in order, so those before `head` are
+-- ended, those from `head` to `last_number` wait, and `head_event` (the outbox row of `head`) is absent when none does.
+CREATE TABLE streams (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    key TEXT NOT NULL,
+    last_number INTEGER NOT NULL,
+    head INTEGER NOT NULL,
+    head_event INTEGER,
+    token INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, plugin, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX streams_waiting ON streams (tenant_id, head_event) WHERE head_event IS NOT NULL;
+
+CREATE TABLE deliveries (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    key TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'parked')),
+    token INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    last_error TEXT,
+    failed_at INTEGER,
+    PRIMARY KEY (tenant_id, plugin, key, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deliveries_parked ON deliveries (event) WHERE status = 'parked';
+
+-- One row: the tenant whose turn the last round of claims ended with.
+CREATE TABLE claim_turn (
+    last_tenant TEXT NOT NULL
+) STRICT;
+INSERT INTO claim_turn VALUES ('');
+
+CREATE TABLE invocations (
+    tenant_id TEXT NOT NULL,
+    id BLOB NOT NULL,
+    plugin TEXT NOT NULL,
+    plugin_version TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    caused_by TEXT,
+    started_at INTEGER NOT NULL,
+    error TEXT,
+    fuel INTEGER NOT NULL,
+    micros INTEGER NOT NULL,
+    peak_memory INTEGER NOT NULL,
+    host_calls INTEGER NOT NULL,
+    rows_read INTEGER NOT NULL,
+    rows_written INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    events INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE log_lines (
+    seq INTEGER PRIMARY KEY,
+    tenant_id TEXT NOT NULL,
+    invocation BLOB NOT NULL,
+    plugin TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX log_lines_tenant ON log_lines (tenant_id);
+
+-- Makes SQLite's own table of statistics, which the tables of entities get their rows in.
+ANALYZE system_schema;

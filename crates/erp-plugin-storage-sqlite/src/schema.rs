@@ -1,0 +1,231 @@
+//! [`SchemaAdmin`] and [`DynamicEntities`]: the tables of entities.
+//!
+//! A table is `STRICT, WITHOUT ROWID` with the primary key (tenant, id), so that a tenant's records lie together and
+//! a record is found in one step. Every index begins with the tenant and holds live records only. The ledger
+//! `entities` keeps the layout each table was made from; two schemas with one layout share a table.
+
+use std::fmt::Write;
+
+use async_trait::async_trait;
+use erp_plugin_model::schema::FieldType;
+use erp_plugin_model::{EntityName, EntityRef, EntitySchema, Field, PluginName};
+use erp_plugin_storage::{
+    CreateDynamic, DynamicEntities, Entity, MAX_DYNAMIC_ENTITIES, SchemaAdmin, StorageResult,
+};
+use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
+
+use crate::columns::ColumnType;
+use crate::error::{Error, Result};
+use crate::statements::quote;
+use crate::statistics;
+use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
+
+/// The longest physical name that every backend takes.
+const LONGEST_NAME: usize = 63;
+
+#[async_trait]
+impl SchemaAdmin for SqlitePlatformTransaction {
+    async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
+        self.session.write("create entity", |connection| declare(connection, schema))
+    }
+
+    async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>> {
+        self.session.read("dynamic entities", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT entity FROM entities WHERE plugin = ?1 AND kind = 'dynamic' ORDER BY entity",
+            )?;
+            let mut rows = statement.query([plugin.as_str()])?;
+            let mut entities = Vec::new();
+            while let Some(row) = rows.next()? {
+                let entity = EntityName::parse(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)
+                    .map_err(|_| Error::Unreadable("entity name"))?;
+                entities.push(EntityRef { plugin: plugin.clone(), entity });
+            }
+            Ok(entities)
+        })
+    }
+}
+
+#[async_trait]
+impl DynamicEntities for SqliteTransaction {
+    async fn create_dynamic(&mut self, entity: &Entity) -> StorageResult<CreateDynamic> {
+        self.session.write("create dynamic entity", |connection| {
+            let schema = entity.schema();
+            if !schema.is_dynamic() {
+                return Err(Error::Misuse("a declared entity made as a dynamic one"));
+            }
+            if has_table(connection, &schema.name.table())? {
+                return Ok(CreateDynamic::Ready);
+            }
+            let made: u32 = connection
+                .prepare_cached("SELECT count(*) FROM entities WHERE plugin = ?1 AND kind = 'dynamic'")?
+                .query_row([schema.name.plugin.as_str()], |row| row.get(0))?;
+            if made >= MAX_DYNAMIC_ENTITIES {
+                return Ok(CreateDynamic::TooMany);
+            }
+            create(connection, schema)?;
+            Ok(CreateDynamic::Ready)
+        })
+    }
+
+    async fn declare(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
+        self.session.write("declare entity", |connection| declare(connection, schema))
+    }
+
+    async fn has_dynamic(&mut self, name: &EntityRef) -> StorageResult<bool> {
+        self.session.read("has dynamic entity", |connection| {
+            Ok(connection
+                .prepare_cached("SELECT 1 FROM entities WHERE table_name = ?1 AND kind = 'dynamic'")?
+                .exists([name.table()])?)
+        })
+    }
+}
+
+/// Whether an entity's table is there, declared or dynamic.
+pub(crate) fn has_table(connection: &Connection, table: &str) -> Result<bool> {
+    Ok(connection.prepare_cached("SELECT 1 FROM entities WHERE table_name = ?1")?.exists([table])?)
+}
+
+fn declare(connection: &Connection, schema: &EntitySchema) -> Result<bool> {
+    if schema.is_dynamic() {
+        return Err(Error::Misuse("a dynamic entity made as a declared one"));
+    }
+    create(connection, schema)
+}
+
+/// Makes the table unless it is there; whether it is now as the schema says.
+pub(crate) fn create(connection: &Connection, schema: &EntitySchema) -> Result<bool> {
+    let (table, layout) = (schema.name.table(), layout(schema));
+    let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
+    let found: Option<(String, String)> = connection
+        .prepare_cached("SELECT kind, layout FROM entities WHERE table_name = ?1")?
+        .query_row([&table], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((found_kind, found_layout)) = found {
+        return Ok(found_kind == kind && found_layout == layout);
+    }
+    connection.execute_batch(&ddl(schema))?;
+    connection
+        .prepare_cached(
+            "INSERT INTO entities (table_name, plugin, entity, kind, layout) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((&table, schema.name.plugin.as_str(), schema.name.entity.as_str(), kind, &layout))?;
+    statistics::write(connection, schema)?;
+    Ok(true)
+}
+
+/// What of a schema its table depends on, as canonical JSON: labels, defaults, bounds and the order of the fields
+/// may change without touching it. Names and types hold nothing that JSON would have to escape.
+fn layout(schema: &EntitySchema) -> String {
+    let mut fields: Vec<_> = schema.fields().iter().collect();
+    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut json = String::from("{");
+    for (index, field) in fields.into_iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(json, "{comma}\"{}\":{{\"type\":\"{}\"", field.name, field.field_type.as_str());
+        match &field.field_type {
+            FieldType::Decimal { scale, .. } => {
+                let _ = write!(json, ",\"scale\":{scale}");
+            }
+            FieldType::Reference { target } => {
+                let _ = write!(json, ",\"entity\":\"{target}\"");
+            }
+            _ => {}
+        }
+        for (option, set) in
+            [("required", field.required), ("unique", field.unique), ("indexed", field.indexed)]
+        {
+            if set {
+                let _ = write!(json, ",\"{option}\":true");
+            }
+        }
+        json.push('}');
+    }
+    json.push('}');
+    json
+}
+
+fn ddl(schema: &EntitySchema) -> String {
+    let name = schema.name.table();
+    let table = quote(&name);
+    let mut sql = format!(
+        "CREATE TABLE {table} (
+            tenant_id TEXT NOT NULL,
+            id BLOB NOT NULL,
+            version INTEGER NOT NULL,
+            created_at INTEGER NOT NULL,
+            created_by TEXT NOT NULL,
+            updated_at INTEGER NOT NULL,
+            updated_by TEXT NOT NULL,
+            deleted_at INTEGER,
+            deleted_by TEXT"
+    );
+    if schema.is_dynamic() {
+        sql.push_str(", \"data\" TEXT NOT NULL");
+    }
+    for field in schema.fields() {
+        let column = quote(field.name.as_str());
+        let column_type = ColumnType::of(&field.field_type).sql();
+        let required = if field.required { " NOT NULL" } else { "" };
+        let _ = write!(sql, ", {column} {column_type}{required}");
+    }
+    sql.push_str(", PRIMARY KEY (tenant_id, id)) STRICT, WITHOUT ROWID;");
+    for field in schema.fields() {
+        let Some(Index { name, unique }) = index_of(&name, field) else { continue };
+        let (index, column) = (quote(&name), quote(field.name.as_str()));
+        let unique = if unique { "UNIQUE " } else { "" };
+        // SQLite ends every entry of a WITHOUT ROWID table's index with the primary key, so with the id.
+        let _ = write!(
+            sql,
+            "CREATE {unique}INDEX {index} ON {table} (tenant_id, {column}) WHERE deleted_at IS NULL;"
+        );
+    }
+    sql
+}
+
+/// The index of a field.
+pub(crate) struct Index {
+    pub(crate) name: String,
+    pub(crate) unique: bool,
+}
+
+/// The index that a field has, if it has one. A unique one serves filters and sorts as well.
+pub(crate) fn index_of(table: &str, field: &Field) -> Option<Index> {
+    let suffix = match (field.unique, field.indexed) {
+        (true, _) => "unique",
+        (false, true) => "indexed",
+        (false, false) => return None,
+    };
+    Some(Index { name: index_name(table, field.name.as_str(), suffix), unique: field.unique })
+}
+
+/// The name of an index: at most [`LONGEST_NAME`] bytes, a longer one cut and ended with a hash of the whole.
+fn index_name(table: &str, field: &str, suffix: &str) -> String {
+    let mut name = format!("{table}__{field}__{suffix}");
+    if name.len() > LONGEST_NAME {
+        let hash = Sha256::digest(name.as_bytes());
+        // Names are ASCII.
+        name.truncate(LONGEST_NAME - 17);
+        name.push('_');
+        for byte in hash.iter().take(8) {
+            let _ = write!(name, "{byte:02x}");
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_index_name_ends_in_a_hash_and_stays_distinct() {
+        assert_eq!(index_name("crm__lead", "email", "unique"), "crm__lead__email__unique");
+        let table = format!("{}__{}", "p".repeat(24), "e".repeat(30));
+        let (one, two) =
+            (index_name(&table, &"f".repeat(30), "unique"), index_name(&table, &"f".repeat(29), "unique"));
+        assert!(one.len() == LONGEST_NAME && two.len() == LONGEST_NAME);
+        assert_ne!(one, two);
+    }
+}

@@ -1,0 +1,195 @@
+//! The SQL of one entity, built once and kept in [`Entity::prepared`].
+//!
+//! Connections keep the compiled statements, found by the text: so the texts that matter are built here and not per
+//! call. Names of tables and columns come from the schema alone, whose types admit nothing but `[a-z0-9_]`, and are
+//! quoted all the same, because a field may be called `order`. Values are bound.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use erp_plugin_model::schema::{FieldType, MAX_FIELDS, SystemField};
+use erp_plugin_model::{EntitySchema, FieldName};
+use erp_plugin_storage::Entity;
+
+use crate::columns::ColumnType;
+use crate::error::{Error, Result};
+
+/// The parameter that takes the first field's value, in an insert and in an update.
+pub(crate) const FIRST_FIELD: usize = 6;
+/// The column of the first field, in every select.
+pub(crate) const FIRST_COLUMN: usize = 6;
+/// The update shapes of one entity that are kept; a plugin uses a handful.
+const UPDATES_KEPT: usize = 64;
+
+/// An entity's SQL.
+pub(crate) struct Statements {
+    /// The table's name, quoted.
+    pub(crate) table: String,
+    /// What a select lists: the system's columns, then the fields' in the schema's order.
+    pub(crate) columns: String,
+    /// The types of the fields' columns; apart from the schema, whose fields are large, because every value read asks.
+    pub(crate) types: Box<[ColumnType]>,
+    /// Tenant, id, time, author, nothing, fields.
+    pub(crate) insert: String,
+    /// Tenant, id.
+    pub(crate) get: String,
+    /// Tenant, id.
+    pub(crate) version: String,
+    /// Tenant, id, time, author.
+    pub(crate) delete: String,
+    /// The fields that refer to records.
+    pub(crate) references: Vec<Reference>,
+    updates: Mutex<HashMap<FieldSet, Arc<str>>>,
+}
+
+/// A field that refers to a record.
+pub(crate) struct Reference {
+    /// The field.
+    pub(crate) field: FieldName,
+    /// Its position in the schema.
+    pub(crate) position: usize,
+    /// The table referred to, unquoted.
+    pub(crate) table: String,
+    /// Whether a live record is there: tenant, id.
+    pub(crate) exists: String,
+}
+
+/// A set of fields by their positions in the schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct FieldSet([u64; MAX_FIELDS.div_ceil(64)]);
+
+impl FieldSet {
+    /// Adds a field; `false` when it was there already, or can be in no schema.
+    pub(crate) fn insert(&mut self, position: usize) -> bool {
+        match self.0.get_mut(position / 64) {
+            Some(word) if *word & (1 << (position % 64)) == 0 => {
+                *word |= 1 << (position % 64);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn contains(&self, position: usize) -> bool {
+        self.0.get(position / 64).is_some_and(|word| word & (1 << (position % 64)) != 0)
+    }
+}
+
+/// The statements of an entity, built now if this is the first call.
+pub(crate) fn of(entity: &Entity) -> Result<&Statements> {
+    entity.prepared(Statements::new).ok_or_else(|| Error::Misuse("an entity that serves another storage"))
+}
+
+/// An identifier, quoted.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Statements {
+    fn new(schema: &EntitySchema) -> Self {
+        let table = quote(&schema.name.table());
+        let fields: Vec<String> = if schema.is_dynamic() {
+            vec![quote("data")]
+        } else {
+            schema.fields().iter().map(|field| quote(field.name.as_str())).collect()
+        };
+        let columns = SystemField::ALL
+            .iter()
+            .map(|field| field.as_str().to_owned())
+            .chain(fields.iter().cloned())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mut insert = format!(
+            "INSERT INTO {table} (tenant_id, id, version, created_at, created_by, updated_at, updated_by"
+        );
+        for field in &fields {
+            let _ = write!(insert, ", {field}");
+        }
+        insert.push_str(") VALUES (?1, ?2, 1, ?3, ?4, ?3, ?4");
+        for parameter in FIRST_FIELD..FIRST_FIELD + fields.len() {
+            let _ = write!(insert, ", ?{parameter}");
+        }
+        insert.push(')');
+        let references = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .filter_map(|(position, field)| match &field.field_type {
+                FieldType::Reference { target } => Some(Reference {
+                    field: field.name.clone(),
+                    position,
+                    table: target.table(),
+                    exists: format!("SELECT 1 FROM {} WHERE {LIVE}", quote(&target.table())),
+                }),
+                _ => None,
+            })
+            .collect();
+        let types = if schema.is_dynamic() {
+            Box::from([ColumnType::Json])
+        } else {
+            schema.fields().iter().map(|field| ColumnType::of(&field.field_type)).collect()
+        };
+        Self {
+            insert,
+            types,
+            get: format!("SELECT {columns} FROM {table} WHERE {LIVE}"),
+            version: format!("SELECT version FROM {table} WHERE {LIVE}"),
+            delete: format!("UPDATE {table} SET deleted_at = ?3, deleted_by = ?4 WHERE {LIVE}"),
+            references,
+            updates: Mutex::default(),
+            columns,
+            table,
+        }
+    }
+
+    /// The reference at this position of the schema.
+    pub(crate) fn reference(&self, position: usize) -> Option<&Reference> {
+        self.references.iter().find(|reference| reference.position == position)
+    }
+
+    /// The update of these fields: tenant, id, expected version, time, author, then the field at position `n` as
+    /// parameter `FIRST_FIELD + n`.
+    pub(crate) fn update(&self, schema: &EntitySchema, fields: FieldSet) -> Arc<str> {
+        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sql) = updates.get(&fields) {
+            return Arc::clone(sql);
+        }
+        let mut assignments = String::new();
+        for (position, field) in schema.fields().iter().enumerate() {
+            if fields.contains(position) {
+                let _ = write!(assignments, ", {} = ?{}", quote(field.name.as_str()), FIRST_FIELD + position);
+            }
+        }
+        let sql: Arc<str> = self.update_with(&assignments).into();
+        if updates.len() < UPDATES_KEPT {
+            updates.insert(fields, Arc::clone(&sql));
+        }
+        sql
+    }
+
+    /// The update with these assignments, each with a comma before it.
+    pub(crate) fn update_with(&self, assignments: &str) -> String {
+        let Self { table, columns, .. } = self;
+        format!(
+            "UPDATE {table} SET version = version + 1, updated_at = ?4, updated_by = ?5{assignments} \
+             WHERE {LIVE} AND version = ?3 RETURNING {columns}"
+        )
+    }
+}
+
+/// The one live record of this tenant with this id.
+const LIVE: &str = "tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_fields_refuses_one_twice_and_one_that_cannot_be() {
+        let mut set = FieldSet::default();
+        assert!(set.insert(0) && set.insert(MAX_FIELDS - 1));
+        assert!(!set.insert(0) && !set.insert(1000));
+        assert!(set.contains(0) && !set.contains(1));
+    }
+}

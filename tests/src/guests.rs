@@ -1,0 +1,44 @@
+//! The components that tests run.
+
+use std::path::{Path, PathBuf};
+
+use erp_plugin_model::Manifest;
+
+/// A plugin of `plugins/`, with its manifest.
+#[must_use]
+pub fn plugin(name: &str) -> Vec<u8> {
+    built(&format!("plugins/{name}.component.wasm"), "build-plugins")
+}
+
+/// The plugin of the brief, without a manifest.
+#[must_use]
+pub fn brief() -> Vec<u8> {
+    built("fixtures/erp_plugin_demo.component.wasm", "build-fixtures")
+}
+
+/// A hostile guest, by the name of its file.
+#[must_use]
+pub fn hostile(name: &str) -> Vec<u8> {
+    let file = hostile_folder().join(format!("{name}.wat"));
+    wat::parse_file(&file).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Where the hostile guests are.
+#[must_use]
+pub fn hostile_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/hostile")
+}
+
+/// A component with another manifest, of which this is the text after the `[plugin]` table.
+#[must_use]
+pub fn with_manifest(component: &[u8], name: &str, rest: &str) -> Vec<u8> {
+    let toml =
+        format!("manifest = 1\n[plugin]\nname = {name:?}\nversion = \"1.0.0\"\ncontract = \"0\"\n{rest}");
+    let manifest = Manifest::from_toml(&toml).unwrap_or_else(|error| panic!("{error}"));
+    erp_plugin_package::manifest::embed(component, &manifest).unwrap()
+}
+
+fn built(path: &str, command: &str) -> Vec<u8> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(path);
+    std::fs::read(file).unwrap_or_else(|_| panic!("target/{path} is missing; run `cargo xtask {command}`"))
+}
