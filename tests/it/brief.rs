@@ -23,8 +23,7 @@ async fn test_demo_init() -> Result<()> {
     let (mut store, instance) = load_plugin(&engine, &wasm_bytes, 1_000_000).await?;
 
     // 调用 init
-    instance.erp_plugin_plugin_api().call_init(&mut store).await?
-        .map_err(|e| anyhow::anyhow!(e))?;
+    instance.erp_plugin_plugin_api().call_init(&mut store).await?.map_err(|e| anyhow::anyhow!(e))?;
 
     // 验证 Host 端效果
     let state = store.data();
@@ -40,13 +39,14 @@ async fn test_demo_handle_event() -> Result<()> {
     let (mut store, instance) = load_plugin(&engine, &wasm_bytes, 1_000_000).await?;
 
     // 先初始化
-    instance.erp_plugin_plugin_api().call_init(&mut store).await?
-        .map_err(|e| anyhow::anyhow!(e))?;
+    instance.erp_plugin_plugin_api().call_init(&mut store).await?.map_err(|e| anyhow::anyhow!(e))?;
 
     // 模拟事件
     let payload = json!({"id": "ORD-001"}).to_string();
-    instance.erp_plugin_plugin_api()
-        .call_handle_event(&mut store, "order.created", payload.as_bytes()).await?
+    instance
+        .erp_plugin_plugin_api()
+        .call_handle_event(&mut store, "order.created", payload.as_bytes())
+        .await?
         .map_err(|e| anyhow::anyhow!(e))?;
 
     Ok(())
@@ -127,7 +127,10 @@ async fn v2_host_calls_every_export() -> Result<()> {
     assert_eq!(plugin.call_on_tenant_created(TENANT).await?, Ok(()));
     assert_eq!(plugin.call_handle_event("stock.counted", b"{}").await?, Ok(()));
     let said: Vec<&str> = plugin.logs().iter().map(|line| line.message.as_str()).collect();
-    assert_eq!(said, ["demo插件初始化", "新租户: acme", "收到事件: stock.counted", "忽略事件: stock.counted"]);
+    assert_eq!(
+        said,
+        ["demo插件初始化", "新租户: acme", "收到事件: stock.counted", "忽略事件: stock.counted"]
+    );
     Ok(())
 }
 
@@ -151,7 +154,8 @@ async fn v3_plugin_calls_back_every_host_function_with_its_effect() {
     assert_eq!(platform.records(note).await, [Json::Null; 0]);
 
     let report = platform.call(sample::NAME, "sample.publish", &json!({ "payload": { "n": 1 } })).await;
-    let events: Vec<_> = report.events.iter().map(|event| (event.event_type.as_str(), &*event.payload)).collect();
+    let events: Vec<_> =
+        report.events.iter().map(|event| (event.event_type.as_str(), &*event.payload)).collect();
     assert_eq!(events, [("test-sample.published", r#"{"n":1}"#)]);
     assert_eq!(platform.event_count().await, 1);
 
@@ -161,12 +165,17 @@ async fn v3_plugin_calls_back_every_host_function_with_its_effect() {
     platform.call(sample::NAME, "sample.log", &json!({ "level": "warn", "message": "careful" })).await;
     assert_eq!(platform.log().await.last().unwrap(), "warn careful");
 
-    let report = platform.host.call(user("ada", "clerk"), sample::NAME, "sample.whoami", &json!({})).await.unwrap();
+    let report =
+        platform.host.call(user("ada", "clerk"), sample::NAME, "sample.whoami", &json!({})).await.unwrap();
     let ada = sample::answer_of(&report, "sample.whoami");
-    assert_eq!((&ada["kind"], &ada["id"], &ada["tenant_id"]), (&json!("user"), &json!("ada"), &json!(TENANT)));
+    assert_eq!(
+        (&ada["kind"], &ada["id"], &ada["tenant_id"]),
+        (&json!("user"), &json!("ada"), &json!(TENANT))
+    );
 
     let asked = json!({ "permission": "inventory.item.update" });
-    let report = platform.host.call(user("ada", "clerk"), sample::NAME, "sample.permission", &asked).await.unwrap();
+    let report =
+        platform.host.call(user("ada", "clerk"), sample::NAME, "sample.permission", &asked).await.unwrap();
     assert_eq!(sample::answer_of(&report, "sample.permission"), json!(false));
     assert_eq!(sample::answer(&platform, "sample.permission", asked).await, json!(true));
 }
@@ -217,7 +226,10 @@ async fn the_briefs_plugin_runs_without_a_manifest() {
     assert_eq!(platform.log().await, ["info demo插件初始化", "info 新租户: acme"]);
     let config = platform.records("demo.demo_config").await;
     assert_eq!(config.len(), 1);
-    assert_eq!((&config[0]["default_category"], &config[0]["created_by"]), (&json!("通用"), &json!("plugin:demo")));
+    assert_eq!(
+        (&config[0]["default_category"], &config[0]["created_by"]),
+        (&json!("通用"), &json!("plugin:demo"))
+    );
     let warehouse = platform.records("demo.warehouse").await;
     assert_eq!(warehouse.len(), 1);
     assert_eq!((&warehouse[0]["name"], &warehouse[0]["tenant_id"]), (&json!("默认仓库"), &json!(TENANT)));
@@ -273,7 +285,9 @@ async fn the_briefs_plugin_answers_its_three_kinds_of_event() -> Result<()> {
 
     // It always says version 1, so the second time the record has moved on.
     let again = plugin.call_handle_event("workflow.task.completed", completed.as_bytes()).await?;
-    let message = format!("更新失败: conflict: plugin-under-test.purchase_order {id} has version 2, not 1; read it again");
+    let message = format!(
+        "更新失败: conflict: plugin-under-test.purchase_order {id} has version 2, not 1; read it again"
+    );
     assert_eq!(again, Err(message));
     let said: Vec<String> =
         plugin.logs().iter().map(|line| format!("{} {}", line.level.as_str(), line.message)).collect();

@@ -3,3 +3,6 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod brief;
+mod demo;
+mod hostile;
+mod troubleshooting;

@@ -10,6 +10,12 @@ pub fn plugin(name: &str) -> Vec<u8> {
     built(&format!("plugins/{name}.component.wasm"), "build-plugins")
 }
 
+/// Where the plugins of `plugins/` are built.
+#[must_use]
+pub fn plugins_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/plugins")
+}
+
 /// The plugin of the brief, without a manifest.
 #[must_use]
 pub fn brief() -> Vec<u8> {

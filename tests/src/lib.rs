@@ -7,3 +7,16 @@ mod platform;
 pub mod sample;
 
 pub use platform::{Platform, TENANT, system_of, user};
+
+/// Runs these at the same time, and returns their results in order.
+pub async fn together<F>(work: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let running: Vec<_> = work.into_iter().map(tokio::spawn).collect();
+    let mut done = Vec::with_capacity(running.len());
+    for task in running {
+        done.push(task.await.unwrap());
+    }
+    done
+}

@@ -81,14 +81,18 @@ fn meaning(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, ErrorCode
     Some((Exit::Failed, code))
 }
 
-/// The error in one line. A [`HostError`] is shown without its code, which is for programs.
+/// The error in one line, without the codes, which are for programs.
 pub(crate) fn line(error: &Error) -> String {
-    let text = match error.downcast_ref::<HostError>() {
-        Some(error) => error.message.clone(),
-        None => format!("{error:#}"),
-    };
-    // Parts of it may be a guest's own words.
-    erp_plugin::escape_control(&text, usize::MAX)
+    let words: Vec<String> = error.chain().map(words).collect();
+    // Parts of it may be a guest's own.
+    erp_plugin::escape_control(&words.join(": "), usize::MAX)
+}
+
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    match (cause.downcast_ref::<HostError>(), cause.downcast_ref::<HostFailure>()) {
+        (Some(error), _) | (None, Some(HostFailure::Refused(error))) => error.message.clone(),
+        (None, _) => cause.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -107,8 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_line_without_its_code() {
-        let error = Error::new(HostError::invalid("a line\nand one that pretends to be another"));
-        assert_eq!(line(&error), "a line\\nand one that pretends to be another");
+    fn an_error_is_one_line_without_codes() {
+        let refused = HostError::invalid("a line\nand one that pretends to be another");
+        let error = Error::new(HostFailure::Refused(refused)).context("a.wasm");
+        assert_eq!(line(&error), "a.wasm: a line\\nand one that pretends to be another");
     }
 }

@@ -40,7 +40,10 @@ pub(crate) fn install_options(
         None if bare => {
             let file = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
             let from_file = plugin_name_from_file(&file).map_err(HostFailure::Name).with_context(|| {
-                format!("{} has no manifest and its file's name makes no plugin name; give one with --name", path.display())
+                format!(
+                    "{} has no manifest and its file's name makes no plugin name; give one with --name",
+                    path.display()
+                )
             })?;
             Some(from_file)
         }
@@ -59,16 +62,16 @@ pub(crate) fn payload(text: &str) -> Result<Value> {
         None => (text.to_owned(), "--payload"),
     };
     serde_json::from_str(&json).map_err(|error| {
-        HostError::invalid(format!("{place} is not JSON: {error}; give --payload JSON or --payload @FILE")).into()
+        HostError::invalid(format!("{place} is not JSON: {error}; give --payload JSON or --payload @FILE"))
+            .into()
     })
 }
 
 /// A plugin's configuration: a JSON object, or TOML, whose keys are the plugin's own.
 pub(crate) fn config(path: &Path) -> Result<Map<String, Value>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let wrong = |what: &str, why: String| {
-        HostError::invalid(format!("{} is not {what}: {why}", path.display()))
-    };
+    let wrong =
+        |what: &str, why: String| HostError::invalid(format!("{} is not {what}: {why}", path.display()));
     if text.trim_start().starts_with('{') {
         return serde_json::from_str(&text).map_err(|error| wrong("a JSON object", error.to_string()).into());
     }

@@ -51,14 +51,21 @@ pub fn escape_control(text: &str, max: usize) -> String {
             out.push_str(&format!("… ({} bytes more)", text.len() - position));
             break;
         }
-        // The bidirectional controls can reorder what an operator sees.
-        if character.is_control() || matches!(character, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}') {
+        if character.is_control() || is_layout(character) {
             out.extend(character.escape_default());
         } else {
             out.push(character);
         }
     }
     out
+}
+
+/// Separators that some viewers break lines at, and the bidirectional controls, which reorder what people see.
+fn is_layout(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 #[cfg(test)]
@@ -68,6 +75,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_long_lines_cut() {
         assert_eq!(escape_control("a\nb\x1b[31mc\u{202E}", 100), "a\\nb\\u{1b}[31mc\\u{202e}");
+        assert_eq!(escape_control("a\u{2028}b\u{9b}", 100), "a\\u{2028}b\\u{9b}");
         assert_eq!(escape_control("库存不足", 6), "库存… (6 bytes more)");
     }
 }

@@ -91,8 +91,13 @@ impl Invocation {
         };
         let PageSink { rows, cursor, overflow, mut out, .. } = sink;
         self.budget.rows_read(u64::from(rows));
-        if let Some((kind, used)) = overflow {
-            return Err(self.budget.exceeded(kind, used));
+        match overflow {
+            Some(LimitKind::RowsRead) => {
+                let wanted = self.budget.used().rows_read + 1;
+                return Err(self.budget.exceeded(LimitKind::RowsRead, wanted));
+            }
+            Some(kind) => return Err(self.budget.exceeded(kind, out.len() as u64)),
+            None => {}
         }
         out.extend_from_slice(b"],\"next_cursor\":");
         match cursor.filter(|_| outcome.has_more) {
@@ -464,14 +469,15 @@ struct PageSink<'a> {
     max_bytes: u64,
     rows: u32,
     cursor: Option<String>,
-    overflow: Option<(LimitKind, u64)>,
+    /// The limit that there was more than.
+    overflow: Option<LimitKind>,
     out: Vec<u8>,
 }
 
 impl RecordSink for PageSink<'_> {
     fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow> {
         if u64::from(self.rows) >= self.rows_left {
-            self.overflow = Some((LimitKind::RowsRead, u64::from(self.rows) + 1));
+            self.overflow = Some(LimitKind::RowsRead);
             return Ok(SinkFlow::Stop);
         }
         if self.rows > 0 {
@@ -480,7 +486,7 @@ impl RecordSink for PageSink<'_> {
         write::record(self.schema, self.tenant, row, &mut self.out)?;
         self.rows += 1;
         if self.out.len() as u64 > self.max_bytes {
-            self.overflow = Some((LimitKind::CallBytes, self.out.len() as u64));
+            self.overflow = Some(LimitKind::CallBytes);
             return Ok(SinkFlow::Stop);
         }
         if self.rows == self.limit {

@@ -57,7 +57,23 @@ pub enum LoadError {
         /// What to do.
         hint: String,
     },
-    /// Import and contract disagree on a type.
+    /// The component imports a contract that this host does not serve.
+    #[error(
+        "this component imports {import}, so it was built for contract {version}, and this host serves {served}; build \
+         it for that one, or update the host"
+    )]
+    NotServed {
+        /// The contract's version.
+        version: String,
+        /// What it imports of it.
+        import: String,
+        /// The versions that are served.
+        served: String,
+    },
+    /// The component uses several contracts at once.
+    #[error("this component mixes the contracts {0}; build all of it for one")]
+    MixedContracts(String),
+    /// Component and contract disagree on a type.
     #[error("this component does not fit contract {contract}: {detail}")]
     Mismatch {
         /// The contract.

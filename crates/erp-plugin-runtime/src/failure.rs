@@ -5,7 +5,7 @@ use std::fmt;
 use erp_plugin_host_api::{Fatal, escape_control};
 use erp_plugin_model::limits::{LimitExceeded, LimitKind};
 use erp_plugin_model::{ErrorCode, HostError, Limits};
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 /// Why a call ended without an answer.
 #[derive(Debug)]
@@ -146,26 +146,22 @@ fn cause(error: &wasmtime::Error) -> String {
     escape_control(&error.root_cause().to_string(), 400)
 }
 
-/// The cause, and the guest's functions, innermost first.
+/// The cause, and the guest's functions, innermost first; one that calls itself is named once.
 fn detail(error: &wasmtime::Error) -> String {
     const FRAMES: usize = 20;
     let mut text = cause(error);
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-        for (position, frame) in backtrace.frames().iter().take(FRAMES).enumerate() {
-            text.push_str(if position == 0 { "; in " } else { " < " });
-            match frame.func_name() {
-                Some(name) => text.push_str(&escape_control(function_name(name), 100)),
-                None => text.push_str(&format!("function {}", frame.func_index())),
-            }
+        let name = |frame: &FrameInfo| match frame.func_name() {
+            // The alternate form leaves out the hash that rustc appends.
+            Some(name) => escape_control(&format!("{:#}", rustc_demangle::demangle(name)), 100),
+            None => format!("function {}", frame.func_index()),
+        };
+        let mut names: Vec<String> = backtrace.frames().iter().take(FRAMES).map(name).collect();
+        names.dedup();
+        if !names.is_empty() {
+            text.push_str("; in ");
+            text.push_str(&names.join(" < "));
         }
     }
     text
-}
-
-/// A Rust function's path without the hash that rustc appends.
-fn function_name(name: &str) -> &str {
-    match name.rsplit_once("::h") {
-        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => path,
-        _ => name,
-    }
 }

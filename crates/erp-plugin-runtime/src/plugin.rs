@@ -63,9 +63,10 @@ impl Loader {
         max_size: u64,
     ) -> Result<LoadedPlugin, LoadError> {
         let facts = validate::check(wasm, max_size, self.engine.options().max_memory)?;
-        self.check_imports(&facts)?;
         let contract = contract::of(&facts)?;
+        self.check_imports(&facts)?;
         let component = self.component(wasm, hash).await?;
+        contract.check_types(&component)?;
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch {
             contract: contract.name,
             detail: format!("{error:#}"),

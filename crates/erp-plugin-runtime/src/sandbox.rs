@@ -19,8 +19,8 @@ use crate::plugin::LoadedPlugin;
 use crate::state::HostState;
 use crate::ticker::TickGuard;
 
-/// What a host call may bring beyond its limit before Wasmtime stops it: the host's own check answers with a proper
-/// error, Wasmtime's can only trap.
+/// What a host call may bring beyond the limit on all of them before Wasmtime stops it: the host's own check answers
+/// with a proper error, Wasmtime's can only trap.
 const COPY_SLACK: usize = 64 << 10;
 /// The most resource handles of a guest. No contract has resources yet; a guest can make its own.
 const MAX_HANDLES: usize = 1_000;
@@ -110,26 +110,26 @@ fn armed(engine: &Engine, invocation: Invocation) -> (Store<HostState>, u64) {
         store.call_hook(charge_host_work);
     }
     let fuel = store.data().invocation.budget().limits().fuel;
-    let call_bytes = store.data().invocation.budget().limits().call_bytes;
-    set_limits(&mut store, options.fuel.then_some(fuel), call_bytes, options.epochs);
+    let total_bytes = store.data().invocation.budget().limits().total_bytes;
+    set_limits(&mut store, options.fuel.then_some(fuel), total_bytes, options.epochs);
     (store, fuel)
 }
 
 /// Sets what a store counts down.
 fn arm(store: &mut Store<HostState>, invocation: &Invocation) -> u64 {
     let limits = invocation.budget().limits();
-    let (fuel, call_bytes) = (limits.fuel, limits.call_bytes);
+    let (fuel, total_bytes) = (limits.fuel, limits.total_bytes);
     let counted = store.get_fuel().is_ok();
-    set_limits(store, counted.then_some(fuel), call_bytes, true);
+    set_limits(store, counted.then_some(fuel), total_bytes, true);
     fuel
 }
 
-fn set_limits(store: &mut Store<HostState>, fuel: Option<u64>, call_bytes: u64, epochs: bool) {
+fn set_limits(store: &mut Store<HostState>, fuel: Option<u64>, total_bytes: u64, epochs: bool) {
     if let Some(fuel) = fuel {
         // Fails only where fuel is not counted, which was asked before.
         drop(store.set_fuel(fuel));
     }
-    store.set_hostcall_fuel(usize::try_from(call_bytes).unwrap_or(usize::MAX).saturating_add(COPY_SLACK));
+    store.set_hostcall_fuel(usize::try_from(total_bytes).unwrap_or(usize::MAX).saturating_add(COPY_SLACK));
     if epochs {
         store.set_epoch_deadline(1);
     }

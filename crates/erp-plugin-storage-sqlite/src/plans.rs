@@ -159,7 +159,7 @@ fn workers_find_what_waits_without_passing_over_what_is_done() {
         ),
         (
             dispatch::PARKED,
-            "SCAN d USING COVERING INDEX deliveries_parked; SEARCH o USING INTEGER PRIMARY KEY (rowid=?)",
+            "SCAN d USING INDEX deliveries_parked; SEARCH o USING INTEGER PRIMARY KEY (rowid=?)",
         ),
     ] {
         assert_eq!(fixture.plan_of(sql), expected, "{sql}");

@@ -66,10 +66,13 @@ impl Warehouse {
         self.events += 1;
         let missing: Vec<(String, i64)> = wanted
             .iter()
-            .map(|(sku, quantity)| (sku.clone(), quantity - self.stock.get(sku).map_or(0, |stock| stock.on_hand)))
+            .map(|(sku, quantity)| {
+                (sku.clone(), quantity - self.stock.get(sku).map_or(0, |stock| stock.on_hand))
+            })
             .filter(|(_, missing)| *missing > 0)
             .collect();
-        let bought: Vec<(String, i64)> = if missing.is_empty() { self.sell(wanted, id) } else { self.lack(missing, id) };
+        let bought: Vec<(String, i64)> =
+            if missing.is_empty() { self.sell(wanted, id) } else { self.lack(missing, id) };
         for (sku, quantity) in bought {
             // Approval and receipt, each asked for and each told.
             self.events += 4;

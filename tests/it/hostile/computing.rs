@@ -1,8 +1,10 @@
 //! Guests that compute for ever, or move memory about, or call themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use erp_plugin::{ErrorCode, FailureKind, Limits};
+use erp_plugin_tests::together;
 use serde_json::json;
 
 use super::{HUGE_FUEL, Hostile, assert_ended, refused_in, until_the_deadline};
@@ -85,10 +87,12 @@ async fn f12_compute() {
 /// More calls than there are sandboxes wait for one another.
 #[tokio::test]
 async fn an_exhausted_pool_makes_callers_wait() {
-    let limits = Limits { fuel: HUGE_FUEL, ..Limits::default() };
+    let limits = Limits { fuel: HUGE_FUEL, deadline_ms: 20_000, ..Limits::default() };
     let hostile = Hostile::with("12-compute", |builder| builder.limits(limits).sandboxes(2)).await;
-    let payload = json!(1_000_000);
-    let calls = (0..12).map(|_| hostile.succeeds("any.event", &payload));
-    let reports = futures_join(calls).await;
-    assert_eq!(reports.len(), 12);
+    let hostile = Arc::new(hostile);
+    let calls = (0..12).map(|_| {
+        let hostile = Arc::clone(&hostile);
+        async move { hostile.succeeds("any.event", &json!(1_000_000)).await }
+    });
+    assert_eq!(together(calls).await.len(), 12);
 }

@@ -14,7 +14,9 @@ mod text;
 
 use std::process::Command;
 
-use erp_plugin::{ErrorCode, HostError, HostFailure, InvocationReport, Limits, PluginHostBuilder, UsageTotal};
+use erp_plugin::{
+    ErrorCode, HostError, HostFailure, InvocationReport, Limits, PluginHostBuilder, UsageTotal,
+};
 use erp_plugin_testing::{CallFailure, GuestFailure, create_engine, load_plugin};
 use erp_plugin_tests::{Platform, TENANT, guests};
 use serde_json::{Value as Json, json};
@@ -127,7 +129,8 @@ async fn refused_in(export: &str, fixture: &str) -> HostError {
     let failure = platform.try_enable(ATTACKER, guests::hostile(fixture)).await.unwrap_err();
     let HostFailure::Lifecycle { export: failed, error, .. } = failure else { panic!("{failure}") };
     assert_eq!(failed, export);
-    let call = platform.host.call(erp_plugin_tests::system_of(TENANT), ATTACKER, "any.event", &json!({})).await;
+    let call =
+        platform.host.call(erp_plugin_tests::system_of(TENANT), ATTACKER, "any.event", &json!({})).await;
     assert_eq!(call.unwrap_err().code(), ErrorCode::NotFound);
     serves_on(&platform).await;
     error
@@ -135,8 +138,11 @@ async fn refused_in(export: &str, fixture: &str) -> HostError {
 
 /// How `handle-event` alone ends, of a guest that no host would enable. The text is a manifest's `[limits]`.
 async fn alone(fixture: &str, limits: &str, event: &str) -> GuestFailure {
-    let component =
-        guests::with_manifest(&guests::hostile(fixture), ATTACKER, &format!("[capabilities]\ndynamic-entities = true\n[limits]\n{limits}"));
+    let component = guests::with_manifest(
+        &guests::hostile(fixture),
+        ATTACKER,
+        &format!("[capabilities]\ndynamic-entities = true\n[limits]\n{limits}"),
+    );
     let fuel = if limits.is_empty() { Limits::default().fuel } else { HUGE_FUEL };
     let engine = create_engine().unwrap();
     let (mut plugin, _) = load_plugin(&engine, &component, fuel).await.unwrap();

@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let report = demo::run(&data, &plugins, open, &Bar::default()).await?;
     if arguments.json {
-        output::print_json(&report.to_json())?;
+        output::print_json(&report.summary())?;
     } else {
         output::print(&report.to_text())?;
     }

@@ -30,7 +30,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
     let files = generate(arguments.seed);
     for (name, lines) in [("products.jsonl", &files.products), ("orders.jsonl", &files.orders)] {
         let path = folder.join(name);
-        fs::write(&path, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, lines.join("\n") + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))?;
         output::print(&format!("{}: {} lines\n", path.display(), lines.len()))?;
     }
     Ok(Exit::Done)

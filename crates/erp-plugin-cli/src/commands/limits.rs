@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit> {
         output::print_json(&limits)?;
         return Ok(Exit::Done);
     }
-    let mut text = styled(HEADING, format!("{:16}{:>12}  {}", "limit", "default", "of one invocation")) + "\n";
+    let mut text =
+        styled(HEADING, format!("{:16}{:>12}  {}", "limit", "default", "of one invocation")) + "\n";
     for row in TABLE {
         text += &format!("{:16}{:>12}  {}\n", row.name, row.kind.show(row.default), row.about);
     }

@@ -93,7 +93,8 @@ fn line<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| {
         let text = error.to_string();
         // The line is the file's own, which is named already.
-        text.split_once(" at line ").map_or(text.clone(), |(what, _)| format!("{what}, column {}", error.column()))
+        text.split_once(" at line ")
+            .map_or(text.clone(), |(what, _)| format!("{what}, column {}", error.column()))
     })
 }
 

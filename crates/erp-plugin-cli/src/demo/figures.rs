@@ -57,7 +57,8 @@ impl Figures {
         figures.purchase_orders_received =
             each(&records, "purchasing.purchase_order", &received, |_| Ok(())).await?;
         each(&records, "inventory.item", &json!({}), |item| {
-            figures.on_hand_total += item.get("on_hand").and_then(Value::as_i64).context("an item has no on_hand")?;
+            figures.on_hand_total +=
+                item.get("on_hand").and_then(Value::as_i64).context("an item has no on_hand")?;
             Ok(())
         })
         .await?;

@@ -72,7 +72,11 @@ const CATEGORIES: [(&str, &str, [&str; 5]); 8] = [
     ("Fasteners", "box of 200", ["Wood screw", "Hex bolt", "Wall plug", "Washer", "Cup hook"]),
     ("Hand tools", "piece", ["Claw hammer", "Chisel", "Hand saw", "Spirit level", "Pliers"]),
     ("Paint", "tin of 2.5 l", ["Wall paint", "Wood stain", "Primer", "Radiator enamel", "Varnish"]),
-    ("Electrical", "roll of 50 m", ["Installation cable", "Earth wire", "Conduit", "Bell wire", "Data cable"]),
+    (
+        "Electrical",
+        "roll of 50 m",
+        ["Installation cable", "Earth wire", "Conduit", "Bell wire", "Data cable"],
+    ),
     ("Lighting", "carton of 10", ["LED bulb", "Spotlight", "Work lamp", "Night light", "Floodlight"]),
     ("Plumbing", "bag of 25", ["Pipe elbow", "Tee joint", "Tap seal", "Hose clamp", "Ball valve"]),
     ("Safety", "pack of 12", ["Work gloves", "Dust mask", "Ear plugs", "Goggles", "Knee pads"]),
@@ -81,8 +85,14 @@ const CATEGORIES: [(&str, &str, [&str; 5]); 8] = [
 
 const SIZES: [&str; 2] = ["small", "large"];
 
-const SUPPLIERS: [&str; 6] =
-    ["Oakfield Tools", "Brightwater Supply", "Halden & Sons", "Kestrel Metals", "Lindqvist Trade", "Ostrava Mills"];
+const SUPPLIERS: [&str; 6] = [
+    "Oakfield Tools",
+    "Brightwater Supply",
+    "Halden & Sons",
+    "Kestrel Metals",
+    "Lindqvist Trade",
+    "Ostrava Mills",
+];
 
 const CUSTOMERS: [(&str, &str, &str, &str); 12] = [
     ("ALDER", "Alder Joinery", "Leeds", "United Kingdom"),
@@ -108,7 +118,7 @@ fn product(index: usize, random: &mut SplitMix64) -> Product {
     Product {
         sku: format!("HW-{:03}", index + 1),
         name: format!("{noun}, {size}"),
-        supplier: *random.one_of::<&str>(&SUPPLIERS),
+        supplier: random.one_of::<&str>(&SUPPLIERS),
         category,
         unit,
         unit_price: cents(250 + random.below(6_000)),
@@ -121,7 +131,8 @@ fn product(index: usize, random: &mut SplitMix64) -> Product {
 
 fn order<'a>(index: u64, products: &'a [Product], random: &mut SplitMix64) -> Order<'a> {
     let (customer, ship_name, ship_city, ship_country) = *random.one_of(&CUSTOMERS);
-    let order_date = NaiveDate::from_ymd_opt(2025, 1, 2).unwrap_or_default() + Days::new(index * DAYS / ORDERS);
+    let order_date =
+        NaiveDate::from_ymd_opt(2025, 1, 2).unwrap_or_default() + Days::new(index * DAYS / ORDERS);
     let lines = match random.below(100) {
         0..16 => 1,
         16..50 => 2,
@@ -182,7 +193,7 @@ impl SplitMix64 {
     }
 
     fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        pick(list, usize::try_from(self.next()).unwrap_or_default())
+        pick(list, usize::try_from(self.below(list.len() as u64)).unwrap_or_default())
     }
 }
 
@@ -202,9 +213,20 @@ mod tests {
         assert_eq!(generate(7), generate(7));
         assert_ne!(generate(7).orders, generate(8).orders);
         let files = generate(DEFAULT_SEED);
-        println!("{}\n{}", files.products[0], files.orders[0]);
-        assert_eq!(files.products[0], "");
-        assert_eq!(files.orders[0], "");
+        assert_eq!(
+            files.products[0],
+            r#"{"sku":"HW-001","name":"Wood screw, small","supplier":"Ostrava Mills","category":"Fasteners","#
+                .to_owned()
+                + r#""unit":"box of 200","unit_price":"47.69","on_hand":120,"on_order":30,"reorder_level":25,"#
+                + r#""discontinued":false}"#
+        );
+        assert_eq!(
+            files.orders[829],
+            r#"{"id":"SO-10830","customer":"ELBEW","order_date":"2026-01-01","required_date":"2026-01-29","#
+                .to_owned()
+                + r#""freight":"21.20","ship_name":"Elbe Werkstatt","ship_city":"Dresden","ship_country":"Germany","#
+                + r#""lines":[{"sku":"HW-050","unit_price":"50.58","quantity":11,"discount":"0.00"}]}"#
+        );
     }
 
     #[test]
@@ -213,8 +235,11 @@ mod tests {
         let lines = files.orders.iter().map(|order| order.matches("\"sku\"").count()).sum::<usize>();
         assert_eq!((files.products.len(), files.orders.len()), (77, 830));
         assert!((2_050..2_260).contains(&lines), "{lines}");
-        let names: std::collections::BTreeSet<&str> =
-            files.products.iter().filter_map(|line| line.split("\"name\":").nth(1)?.split('"').nth(1)).collect();
+        let names: std::collections::BTreeSet<&str> = files
+            .products
+            .iter()
+            .filter_map(|line| line.split("\"name\":").nth(1)?.split('"').nth(1))
+            .collect();
         assert_eq!(names.len(), 77);
     }
 }

@@ -27,7 +27,7 @@ pub use figures::Figures;
 pub use generator::{DEFAULT_SEED, Files, generate};
 pub use orders::{Progress, Worked};
 pub use refusals::Refusal;
-pub use report::Report;
+pub use report::{Report, Summary};
 
 /// A tenant of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

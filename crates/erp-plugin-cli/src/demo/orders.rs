@@ -99,7 +99,10 @@ async fn publish(host: &PluginHost, tenant: Tenant, event: &str, payload: &Value
         let HostError { code, message } = &parked.error;
         bail!(HostError::new(
             *code,
-            format!("{} could not handle {} of {}: {message}", parked.plugin, parked.event_type, parked.tenant)
+            format!(
+                "{} could not handle {} of {}: {message}",
+                parked.plugin, parked.event_type, parked.tenant
+            )
         ));
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! What the demo shows.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use super::{Figures, Refusal, Tenant, Worked};
 use crate::output::{BAD, GOOD, HEADING, foreign, styled};
@@ -22,8 +24,22 @@ pub struct Report {
     pub refusals: [Refusal; 4],
 }
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The figures by tenant.
+    pub tenants: BTreeMap<&'static str, Figures>,
+    /// Events in the outboxes of both tenants.
+    pub events: u64,
+    /// How long the orders took.
+    pub seconds: f64,
+}
+
+/// A figure's name, and how it is read.
+type Row = (&'static str, fn(&Figures) -> i64);
+
 /// The figures in the order in which they are shown.
-const ROWS: [(&str, fn(&Figures) -> i64); 7] = [
+const ROWS: [Row; 7] = [
     ("orders_reserved", |figures| figures.orders_reserved.cast_signed()),
     ("orders_short", |figures| figures.orders_short.cast_signed()),
     ("stock_movements_sale", |figures| figures.stock_movements_sale.cast_signed()),
@@ -38,7 +54,9 @@ impl Report {
     pub fn verdict(&self) -> Result<()> {
         match self.refusals.iter().find(|refusal| !refusal.holds) {
             None => Ok(()),
-            Some(Refusal { what, answer: Ok(()), .. }) => bail!("{what} was not refused: this host is not safe"),
+            Some(Refusal { what, answer: Ok(()), .. }) => {
+                bail!("{what} was not refused: this host is not safe")
+            }
             Some(Refusal { what, answer: Err(error), .. }) => {
                 bail!("{what} ended in another way than it must: {error}")
             }
@@ -47,11 +65,12 @@ impl Report {
 
     /// The object for programs.
     #[must_use]
-    pub fn to_json(&self) -> Value {
-        let tenants: Map<String, Value> =
-            self.tenants.iter().map(|(tenant, figures)| (tenant.to_string(), json!(figures))).collect();
-        let seconds = (self.worked.time.as_secs_f64() * 1000.0).round() / 1000.0;
-        json!({ "tenants": tenants, "events": self.events, "seconds": seconds })
+    pub fn summary(&self) -> Summary {
+        Summary {
+            tenants: self.tenants.iter().map(|(tenant, figures)| (tenant.as_str(), *figures)).collect(),
+            events: self.events,
+            seconds: (self.worked.time.as_secs_f64() * 1000.0).round() / 1000.0,
+        }
     }
 
     /// The report for people.

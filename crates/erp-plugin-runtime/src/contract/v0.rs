@@ -12,7 +12,14 @@ use crate::state::HostState;
 
 pub(super) const CONTRACT: Contract = Contract {
     name: "0",
-    exports: ("erp:plugin/plugin-api", &["init", "on-tenant-created", "handle-event"]),
+    exports: (
+        "erp:plugin/plugin-api",
+        &[
+            ("init", "func() -> result<_, string>"),
+            ("on-tenant-created", "func(tenant-id: string) -> result<_, string>"),
+            ("handle-event", "func(event-type: string, payload: list<u8>) -> result<_, string>"),
+        ],
+    ),
     probe: |pre| Ok(Box::new(GuestIndices::new(pre)?)),
 };
 
@@ -139,5 +146,17 @@ mod tests {
             .filter_map(|line| line.trim().split_once(": func").map(|(name, _)| name))
             .collect();
         assert_eq!(super::host_api().functions(), declared);
+    }
+
+    #[test]
+    fn the_exports_are_those_of_the_wit() {
+        let wit = include_str!("../../../../wit/v0/plugin.wit");
+        let interface = wit.split("interface plugin-api").nth(1).unwrap().split('}').next().unwrap();
+        let declared: Vec<(&str, &str)> = interface
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(';')?.split_once(": "))
+            .filter(|(_, kind)| kind.starts_with("func"))
+            .collect();
+        assert_eq!(super::CONTRACT.exports.1, declared);
     }
 }

@@ -22,25 +22,23 @@ fn allowed_features() -> WasmFeatures {
         | WasmFeatures::CALL_INDIRECT_OVERLONG
 }
 
-/// Validates with our features. What is refused for a feature is told by that feature's name: the one that, when it
-/// is added, changes what the validator says.
+/// Validates with our features. What is refused for a feature is told by that feature's name: one without which it
+/// would not be valid even with every other.
 pub(super) fn validate(wasm: &[u8]) -> Result<Types, LoadError> {
     let allowed = allowed_features();
     let error = match Validator::new_with_features(allowed).validate_all(wasm) {
         Ok(types) => return Ok(types),
         Err(error) => error,
     };
-    for (name, feature) in WasmFeatures::all().iter_names() {
-        if allowed.contains(feature) {
-            continue;
-        }
-        let with_it = Validator::new_with_features(allowed | feature).validate_all(wasm);
-        if with_it.is_ok() {
-            let name = name.to_lowercase().replace('_', "-");
-            return Err(LoadError::Invalid(format!(
-                "it uses {name}, which is off; build without it ({error})"
-            )));
-        }
+    let is_valid = |features| Validator::new_with_features(features).validate_all(wasm).is_ok();
+    if is_valid(WasmFeatures::all()) {
+        let needed: Vec<String> = WasmFeatures::all()
+            .iter_names()
+            .filter(|(_, feature)| !allowed.contains(*feature) && !is_valid(WasmFeatures::all() - *feature))
+            .map(|(name, _)| name.to_lowercase().replace('_', "-"))
+            .collect();
+        let needed = needed.join(", ");
+        return Err(LoadError::Invalid(format!("it uses {needed}, which is off; build without ({error})")));
     }
     Err(malformed(wasm, &error))
 }

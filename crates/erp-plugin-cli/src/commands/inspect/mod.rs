@@ -11,7 +11,7 @@ use erp_plugin::{HostFailure, LoadError, Manifest, PluginHost};
 use erp_plugin_package::{Contract, Facts, Interface};
 use serde_json::{Value, json};
 
-use crate::exit::{self, CODES, Exit};
+use crate::exit::{self, Exit};
 use crate::host::{self, HostOptions};
 use crate::{input, output};
 
@@ -20,12 +20,16 @@ use crate::{input, output};
 /// Tells contract, imports, exports, manifest, entities, size and hash, and whether this host would take it; if not,
 /// why not. The component is compiled, and nothing of it is run.
 #[derive(clap::Args)]
-#[command(after_help = format!("\
+#[command(after_help = "\
 Examples:
   erp-plugin inspect crm.component.wasm
   erp-plugin inspect crm.component.wasm --json
 
-{CODES}"))]
+Exit codes:
+  0  this host takes the component
+  1  the file cannot be read, or the host does not start
+  2  the command line is wrong
+  3  this host refuses the component")]
 pub(crate) struct Arguments {
     /// The component, a .component.wasm file
     #[arg(value_name = "COMPONENT")]

@@ -29,7 +29,8 @@ pub(super) fn of(path: &Path, found: &Inspected) -> String {
         Some(manifest) => text.manifest(manifest),
         None if refusal.is_none() => text.section(
             "no manifest",
-            ["gets every event of its tenants but its own, and has dynamic entities only".to_owned()].into_iter(),
+            ["gets every event of its tenants but its own, and has dynamic entities only".to_owned()]
+                .into_iter(),
         ),
         None => {}
     }
@@ -80,14 +81,16 @@ impl Text {
             EntityAccess::Write => format!("write {entity}"),
         });
         let publishes = capabilities.events_publish.iter().map(|event| format!("publish {}", event.as_str()));
-        let reads = capabilities.system_config.iter().map(|key| format!("read the platform's {}", foreign(key)));
+        let reads =
+            capabilities.system_config.iter().map(|key| format!("read the platform's {}", foreign(key)));
         let makes = capabilities.dynamic_entities.then(|| "make entities as it goes".to_owned());
         let asks: Vec<String> = entity_access.chain(publishes).chain(reads).chain(makes).collect();
         self.section("asks to", asks.into_iter());
         self.section(
             "configuration",
             config.iter().map(|(key, declared)| {
-                let default = declared.default.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
+                let default =
+                    declared.default.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
                 let secret = if declared.secret { ", secret" } else { "" };
                 foreign(&format!("{key}: {}{secret}{default}", declared.value_type.as_str()))
             }),
@@ -106,7 +109,9 @@ impl Text {
         let width = fields.iter().map(|field| field.name.as_str().len()).max().unwrap_or_default();
         self.section(
             &format!("entity {}", entity.name),
-            fields.iter().map(|field| foreign(&format!("{:width$}  {}", field.name.as_str(), describe(field)))),
+            fields
+                .iter()
+                .map(|field| foreign(&format!("{:width$}  {}", field.name.as_str(), describe(field)))),
         );
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use erp_plugin::limits::{LimitKind, Limits};
-use erp_plugin::{EventType, Identity, PluginHost, PluginName, TenantId, UserId};
+use erp_plugin::{EventType, Identity, PluginHost, PluginName, PluginSummary, TenantId, UserId};
 
 use crate::exit::{CODES, Exit};
 use crate::host::{self, HostOptions};
@@ -63,12 +63,12 @@ pub(crate) struct Arguments {
     /// The name of a component without a manifest; its file's name without it
     #[arg(long, value_name = "N")]
     name: Option<PluginName>,
-    #[arg(long, value_name = "N", help = limit_help(LimitKind::Fuel),
+    #[arg(long, value_name = "N", help = limit_help(LimitKind::Fuel, "20000000"),
           value_parser = clap::value_parser!(u64).range(1..))]
     fuel: Option<u64>,
-    #[arg(long, value_name = "SIZE", help = limit_help(LimitKind::Memory), value_parser = memory)]
+    #[arg(long, value_name = "SIZE", help = limit_help(LimitKind::Memory, "16MiB"), value_parser = memory)]
     memory: Option<u64>,
-    #[arg(long, value_name = "D", help = limit_help(LimitKind::Deadline), value_parser = values::duration)]
+    #[arg(long, value_name = "D", help = limit_help(LimitKind::Deadline, "500ms or 5s"), value_parser = values::duration)]
     deadline: Option<Duration>,
     /// Compile again, and keep no compiled code
     #[arg(long)]
@@ -78,9 +78,9 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 }
 
-fn limit_help(kind: LimitKind) -> String {
+fn limit_help(kind: LimitKind, example: &str) -> String {
     let row = kind.row();
-    format!("The most {} [default: {}]", row.about, kind.show(row.default))
+    format!("Limit on {}, such as {example} [default: {}]", row.about, kind.show(row.default))
 }
 
 /// A 32-bit guest can address no more.
@@ -118,7 +118,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         output::print_json(&report)?;
     } else {
         plugin.notes.iter().for_each(|note| output::note(note));
-        output::print(&report.to_text(&arguments.limits()))?;
+        output::print(&report.to_text(&arguments.limits_of(&plugin)))?;
     }
     if let Err(error) = &done.outcome {
         output::error(&error.clone().into(), false);
@@ -155,12 +155,18 @@ impl Arguments {
         }
     }
 
+    /// What the plugin got: what it asks for, capped.
+    fn limits_of(&self, plugin: &PluginSummary) -> Limits {
+        let mut limits = self.limits();
+        for (kind, value) in plugin.manifest.iter().flat_map(|manifest| &manifest.limits) {
+            limits.set(*kind, *value);
+        }
+        limits.capped_by(&self.limits())
+    }
+
     async fn host(&self, rights: UserRights) -> Result<PluginHost> {
-        let options = HostOptions {
-            database: self.db.as_deref(),
-            limits: self.limits(),
-            code_cache: !self.no_cache,
-        };
+        let options =
+            HostOptions { database: self.db.as_deref(), limits: self.limits(), code_cache: !self.no_cache };
         Ok(host::builder(&options).await?.authorizer(rights).build().await?)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use chrono::SecondsFormat;
 use erp_plugin::limits::{LimitKind, Limits};
 use erp_plugin::usage::LogLevel;
 use erp_plugin::{
@@ -100,11 +101,15 @@ impl Report {
             event: event.to_string(),
             invocation: done.id.to_string(),
             attempts: done.attempts,
-            log: done.log.iter().map(|line| Line {
-                level: line.level.as_str(),
-                message: line.message.clone(),
-                at: line.at.to_rfc3339(),
-            }).collect(),
+            log: done
+                .log
+                .iter()
+                .map(|line| Line {
+                    level: line.level.as_str(),
+                    message: line.message.clone(),
+                    at: line.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+                })
+                .collect(),
             records,
             events: done
                 .events
@@ -132,9 +137,6 @@ impl Report {
         let Self { plugin, version, event, tenant, .. } = self;
         let outcome = if self.ok { styled(GOOD, "ok") } else { styled(BAD, "failed, nothing was kept") };
         let mut text = format!("{plugin} {version}, {event} in {tenant}: {outcome}\n");
-        if let Some(detail) = self.error.as_ref().and_then(|error| error.detail.as_ref()) {
-            text += &format!("  {}\n", styled(FAINT, foreign(detail)));
-        }
         section(&mut text, "log", self.log.iter().map(Line::to_text));
         section(&mut text, "records", self.records.iter().map(Record::to_text));
         section(&mut text, "events", self.events.iter().map(Event::to_text));

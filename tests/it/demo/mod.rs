@@ -1,0 +1,112 @@
+//! The demo's figures against a computation that shares nothing with it, and storages that break a promise, each of
+//! which must show in a figure.
+
+mod computation;
+mod sabotage;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use erp_plugin::{PluginHost, PluginHostBuilder, SystemClock, SystemIds};
+use erp_plugin_cli::demo::{self, Data, Plugins, Progress, Report};
+use erp_plugin_tests::guests;
+use serde_json::Value;
+
+use sabotage::{Broken, Sabotaged};
+
+/// Nobody watches.
+struct Unseen;
+
+impl Progress for Unseen {
+    fn begin(&self, _orders: u64) {}
+    fn worked(&self) {}
+    fn end(&self) {}
+}
+
+async fn run(data: &Data, open: impl AsyncFn(&str) -> Result<PluginHostBuilder>) -> Result<Report> {
+    let folder = tempfile::tempdir()?;
+    let url = format!("sqlite:{}", folder.path().join("demo.db").display());
+    let plugins = Plugins::read(&guests::plugins_folder())?;
+    demo::run(data, &plugins, async || open(&url).await, &Unseen).await
+}
+
+async fn honest(data: &Data) -> Result<Report> {
+    run(data, async |url| Ok(erp_plugin::host(url).await?)).await
+}
+
+async fn sabotaged(data: &Data, broken: Broken) -> Result<Report> {
+    run(data, async |url| {
+        let storage = Arc::new(Sabotaged { storage: erp_plugin::storage(url).await?, broken });
+        Ok(PluginHost::builder(storage, Arc::new(SystemClock), Arc::new(SystemIds::default())))
+    })
+    .await
+}
+
+/// What the demo prints, but for the time it took.
+fn shown(report: &Report) -> Value {
+    let mut json = serde_json::to_value(report.summary()).unwrap();
+    json.as_object_mut().unwrap().remove("seconds");
+    json
+}
+
+/// The real data, if they are there: `cargo xtask test` looks for them, and fails in CI without.
+fn northwind() -> Option<PathBuf> {
+    let folder = std::env::var_os("ERP_PLUGIN_NORTHWIND").map(PathBuf::from);
+    if folder.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "ERP_PLUGIN_NORTHWIND does not say where the Northwind data are"
+        );
+        eprintln!("NOT RUN: ERP_PLUGIN_NORTHWIND does not say where the Northwind data are");
+    }
+    folder
+}
+
+fn read(folder: &Path, file: &str) -> Result<String> {
+    std::fs::read_to_string(folder.join(file)).with_context(|| format!("{file} of {}", folder.display()))
+}
+
+#[tokio::test]
+async fn the_figures_are_those_of_an_independent_computation_for_three_seeds() -> Result<()> {
+    for seed in [1, 7, 20_261] {
+        let files = demo::generate(seed);
+        let expected = computation::figures(&files.products.join("\n"), &files.orders.join("\n"));
+        let report = honest(&Data::generated(seed)?).await?;
+        assert_eq!(shown(&report), expected, "seed {seed}");
+        report.verdict()?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_figures_are_those_of_an_independent_computation_for_real_data() -> Result<()> {
+    let Some(folder) = northwind() else { return Ok(()) };
+    let expected = computation::figures(&read(&folder, "products.jsonl")?, &read(&folder, "orders.jsonl")?);
+    let report = honest(&Data::read(&folder)?).await?;
+    assert_eq!(shown(&report), expected);
+    report.verdict()
+}
+
+async fn changes_a_figure(broken: Broken) -> Result<()> {
+    let files = demo::generate(7);
+    let expected = computation::figures(&files.products.join("\n"), &files.orders.join("\n"));
+    let report = sabotaged(&Data::generated(7)?, broken).await?;
+    assert_ne!(shown(&report)["tenants"], expected["tenants"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_version_check_changes_a_figure() -> Result<()> {
+    changes_a_figure(Broken::VersionCheck).await
+}
+
+#[tokio::test]
+async fn a_missing_tenant_predicate_changes_a_figure() -> Result<()> {
+    changes_a_figure(Broken::TenantPredicate).await
+}
+
+#[tokio::test]
+async fn a_missing_subscription_changes_a_figure() -> Result<()> {
+    changes_a_figure(Broken::Subscription).await
+}
