@@ -44,7 +44,8 @@ fn compare(name: &str, component: Vec<u8>) -> anyhow::Result<()> {
                 let handle = instance
                     .get_typed_func::<(&str, &[u8]), (Result<(), String>,)>(&mut store, index)
                     .map_err(plain)?;
-                handle.call(&mut store, ("bench.nothing", b"{}")).map_err(plain)?;
+                let (answer,) = handle.call(&mut store, ("bench.nothing", b"{}")).map_err(plain)?;
+                anyhow::ensure!(answer.is_ok(), "the guest's own error");
                 Ok(())
             })
         },

@@ -43,7 +43,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 .map_err(plain)?;
             let payload = format!("[{times},0]");
             let start = Instant::now();
-            handle.call(&mut store, ("bench.perm", payload.as_bytes())).map_err(plain)?;
+            let (answer,) = handle.call(&mut store, ("bench.perm", payload.as_bytes())).map_err(plain)?;
+            anyhow::ensure!(answer.is_ok(), "the guest's own error");
             Ok(start.elapsed())
         },
     }

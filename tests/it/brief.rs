@@ -140,7 +140,7 @@ async fn v3_plugin_calls_back_every_host_function_with_its_effect() {
     let note = "test-sample.note";
 
     let inserted = sample::answer(&platform, "sample.insert", json!({ "data": { "title": "one" } })).await;
-    assert_eq!(platform.records(note).await, [inserted.clone()]);
+    assert_eq!(platform.records(note).await, std::slice::from_ref(&inserted));
 
     let found = sample::answer(&platform, "sample.query", json!({ "filter": { "title": "one" } })).await;
     assert_eq!(found, json!({ "items": [inserted], "next_cursor": null }));

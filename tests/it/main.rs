@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod atomicity;
 mod brief;
 mod demo;
+mod events;
 mod hostile;
 mod troubleshooting;

@@ -4,7 +4,7 @@
 use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Error;
+use anyhow::{Context as _, Error, Result};
 use serde::Serialize;
 use serde_json::json;
 
@@ -32,16 +32,16 @@ pub(crate) fn foreign(text: &str) -> String {
 }
 
 /// Writes a result. A reader that has gone away (`| head`) is no error.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        written => written.context("cannot write to standard output"),
     }
 }
 
 /// Writes a result for programs: one object on one line.
-pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&format!("{}\n", serde_json::to_string(value)?))
 }
 

@@ -321,7 +321,7 @@ impl Invocation {
             Ok(()) => self.prepare().await.map_err(Finish::Failed),
             Err(error) => Err(Finish::Refused(error)),
         };
-        let record = self.plugin().cloned().map(|plugin| InvocationRecord {
+        let mut record = self.plugin().cloned().map(|plugin| InvocationRecord {
             id: self.id,
             plugin,
             plugin_version: self.caller.version.clone(),
@@ -333,7 +333,17 @@ impl Invocation {
             log: self.log.clone(),
         });
         let outcome = match prepared {
-            Ok(()) => self.commit(record.as_ref()).await.map_err(Finish::Failed),
+            Ok(()) => match self.commit(record.as_ref()).await {
+                Ok(()) => Ok(()),
+                Err(fatal) => {
+                    // The record went with the transaction, and is to be kept like that of any other failure.
+                    if let Some(record) = &mut record {
+                        record.error = Some(fatal.to_host_error().code);
+                    }
+                    self.keep_record(record.as_ref()).await;
+                    Err(Finish::Failed(fatal))
+                }
+            },
             Err(reason) => {
                 self.rollback(record.as_ref()).await;
                 Err(reason)

@@ -22,6 +22,7 @@ use crate::error::{HostFailure, HostResult};
 use crate::install::InstallOptions;
 use crate::report::InvocationReport;
 use crate::slots::Slots;
+use crate::tenants::KnownTenants;
 
 /// How long the host waits for the database when no invocation's deadline says otherwise.
 const PLATFORM_PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: Catalog,
     pub(crate) activations: Activations,
     pub(crate) slots: Slots,
+    pub(crate) known_tenants: KnownTenants,
     pub(crate) limits: Limits,
     pub(crate) caps: Limits,
     pub(crate) bare_components: bool,
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) system: UserId,
     /// Held while an installation changes what is installed.
     pub(crate) installing: tokio::sync::Mutex<()>,
+    /// Held while a plugin is enabled, so that its lifecycle calls happen once.
+    pub(crate) enabling: tokio::sync::Mutex<()>,
     /// Held by whoever works off deliveries.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
@@ -90,10 +94,12 @@ impl PluginHost {
             catalog: Catalog::default(),
             activations: Activations::default(),
             slots,
+            known_tenants: KnownTenants::default(),
             limits: builder.limits,
             bare_components: builder.bare_components,
             system: UserId::parse("system")?,
             installing: tokio::sync::Mutex::default(),
+            enabling: tokio::sync::Mutex::default(),
             draining: tokio::sync::Mutex::default(),
         };
         let host = Self { inner: Arc::new(inner), runtime: Some(runtime) };
@@ -104,13 +110,7 @@ impl PluginHost {
     /// Adds a tenant of the platform, and returns whether it was new.
     pub async fn create_tenant(&self, tenant: &str) -> HostResult<bool> {
         let tenant = TenantId::parse(tenant)?;
-        self.run(|inner| async move {
-            let mut platform = inner.platform().await?;
-            let new = platform.create_tenant(&tenant, inner.services.clock.now()).await?;
-            platform.commit().await?;
-            Ok(new)
-        })
-        .await
+        self.run(|inner| async move { inner.create_tenant(&tenant).await }).await
     }
 
     /// Every tenant, by id.
@@ -286,13 +286,6 @@ impl Inner {
     async fn own(&self, tenant: &TenantId, mode: Mode) -> HostResult<Box<dyn Transaction>> {
         let scope = TenantScope::granted_by_host(tenant.clone());
         Ok(self.services.storage.begin(&scope, Self::platform_options(mode)).await?)
-    }
-
-    pub(crate) async fn tenants(&self) -> HostResult<Vec<TenantId>> {
-        let mut platform = self.platform().await?;
-        let tenants = platform.tenants().await?;
-        platform.rollback().await?;
-        Ok(tenants)
     }
 
     pub(crate) async fn system_config(&self) -> HostResult<Vec<(String, String)>> {

@@ -153,6 +153,7 @@ impl Inner {
 
     /// Begins a request at the edge, without a guest: one invocation all the same.
     pub(crate) async fn begin_edge(&self, identity: Identity, mode: Mode) -> HostResult<Invocation> {
+        self.check_tenant(&identity.tenant).await?;
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         Ok(Invocation::begin(
             self.services.clone(),

@@ -22,6 +22,7 @@ mod invoke;
 mod lifecycle;
 mod report;
 mod slots;
+mod tenants;
 
 pub use bare::plugin_name_from_file;
 pub use builder::PluginHostBuilder;

@@ -1,7 +1,7 @@
 //! A plugin's life in a tenant.
 
 use erp_plugin_host_api::Cause;
-use erp_plugin_model::{HostError, Identity, PluginName, TenantId};
+use erp_plugin_model::{Identity, PluginName, TenantId};
 use erp_plugin_runtime::Export;
 use erp_plugin_storage::ActivationState;
 
@@ -13,10 +13,8 @@ impl Inner {
     /// Calls `init` once per (version, tenant) and `on-tenant-created` once per (plugin, tenant); each marks itself
     /// as done in its own transaction.
     pub(crate) async fn enable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
-        let known = self.tenants().await?;
-        if !known.contains(tenant) {
-            return Err(HostError::not_found(format!("no tenant {tenant}; create it first")).into());
-        }
+        self.check_tenant(tenant).await?;
+        let _one_at_a_time = self.enabling.lock().await;
         let active = self.active(tenant, plugin).await?;
         let version = active.plugin.record.version.clone();
         let told = active.state.as_ref().is_some_and(|state| state.tenant_told);

@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -15,6 +16,9 @@ use sha2::Sha256;
 type Seal = Hmac<Sha256>;
 
 const SEAL_BYTES: usize = 32;
+
+/// How many entries this process has written.
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// A folder of sealed native code.
 #[derive(Clone)]
@@ -51,7 +55,9 @@ impl CodeCache {
     pub fn put(&self, component: &[u8; 32], fingerprint: &[u8; 32], code: &[u8]) {
         let Some(seal) = self.seal(component, fingerprint, code) else { return };
         let path = self.path(component, fingerprint);
-        let partial = path.with_extension(format!("{}.partial", std::process::id()));
+        // Other processes, and other threads of this one, may be writing the same entry.
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let partial = path.with_extension(format!("{}-{number}.partial", std::process::id()));
         let written = fs::File::create(&partial).and_then(|mut file| {
             file.write_all(code)?;
             file.write_all(&seal.finalize().into_bytes())?;

@@ -136,7 +136,6 @@ fn set_limits(store: &mut Store<HostState>, fuel: Option<u64>, total_bytes: u64,
 }
 
 /// Looks at a guest that computes, at each tick.
-#[allow(clippy::needless_pass_by_value, reason = "the signature is Wasmtime's")]
 fn on_tick(store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data();
     let now = Instant::now();
@@ -152,7 +151,6 @@ fn on_tick(store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDead
 }
 
 /// Takes what the host's work has cost out of the guest's fuel, before the guest goes on.
-#[allow(clippy::needless_pass_by_value, reason = "the signature is Wasmtime's")]
 fn charge_host_work(mut store: StoreContextMut<'_, HostState>, hook: CallHook) -> wasmtime::Result<()> {
     if !matches!(hook, CallHook::ReturningFromHost) {
         return Ok(());

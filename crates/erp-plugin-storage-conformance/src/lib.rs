@@ -260,3 +260,28 @@ macro_rules! conformance_tests {
         })*
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn every_case_is_in_the_list() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let list = std::fs::read_to_string(source.join("lib.rs")).unwrap();
+        let mut cases = 0;
+        for entry in std::fs::read_dir(source.join("cases")).unwrap() {
+            let path = entry.unwrap().path();
+            let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let listed = list.split(&format!("            {module}: [")).nth(1).unwrap_or_default();
+            let listed = listed.split(']').next().unwrap_or_default();
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                let Some(name) = line.strip_prefix("pub async fn ") else { continue };
+                let name = name.split('(').next().unwrap();
+                assert!(listed.lines().any(|line| line.trim() == format!("{name},")), "{module}::{name}");
+                cases += 1;
+            }
+        }
+        assert!(cases > 100, "{cases}");
+    }
+}

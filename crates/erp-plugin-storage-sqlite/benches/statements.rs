@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p erp-plugin-storage-sqlite`
 
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a bench fails by panicking")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;

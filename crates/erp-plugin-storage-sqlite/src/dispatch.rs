@@ -70,6 +70,7 @@ impl Dispatch for SqlitePlatformTransaction {
 }
 
 /// How an attempt at a delivery ended.
+#[derive(Clone, Copy)]
 pub(crate) enum End<'a> {
     Done,
     /// To be tried again.

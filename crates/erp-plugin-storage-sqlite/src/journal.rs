@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, Usage};
-use erp_plugin_model::{InvocationId, TenantId, UserId};
+use erp_plugin_model::{ErrorCode, InvocationId, PluginName, TenantId, UserId};
 use erp_plugin_storage::{JournalReader, LogQuery, StorageResult, StoredLogLine, UsageTotal};
 use rusqlite::{Connection, Row};
 
@@ -30,7 +30,7 @@ pub(crate) fn write(connection: &Connection, tenant: &TenantId, record: &Invocat
     statement.raw_bind_parameter(5, trigger)?;
     statement.raw_bind_parameter(6, caused_by.as_ref().map(UserId::as_str))?;
     statement.raw_bind_parameter(7, started_at.timestamp_micros())?;
-    statement.raw_bind_parameter(8, error.map(|code| code.as_str()))?;
+    statement.raw_bind_parameter(8, error.map(ErrorCode::as_str))?;
     let figures = [fuel, micros, peak_memory, host_calls, rows_read, rows_written, bytes, events];
     for (figure, parameter) in figures.into_iter().zip(9..) {
         let kept = i64::try_from(figure.min(LARGEST_FIGURE)).unwrap_or(i64::MAX);
@@ -67,7 +67,7 @@ impl JournalReader for SqliteTransaction {
                  WHERE tenant_id = ?1 AND level >= ?2 AND (?3 IS NULL OR plugin = ?3)
                  ORDER BY seq DESC LIMIT ?4",
             )?;
-            let plugin = query.plugin.as_ref().map(|plugin| plugin.as_str());
+            let plugin = query.plugin.as_ref().map(PluginName::as_str);
             let mut rows =
                 statement.query((tenant.as_str(), severity(query.min_level), plugin, query.limit))?;
             let mut lines = Vec::new();

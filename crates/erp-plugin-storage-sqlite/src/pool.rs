@@ -91,11 +91,6 @@ impl<T: Lendable> Pool<T> {
         // Nothing that may panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiting.len()
-    }
 }
 
 /// The right to use one of the pool's things, until dropped.

@@ -190,3 +190,6 @@ impl Lendable for Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! The suite of every backend, on a file and in memory.
 
+#![allow(clippy::unwrap_used, reason = "tests, which fail by panicking")]
+
 use std::sync::Arc;
 
 use erp_plugin_storage_conformance::Backend;

@@ -2,6 +2,14 @@
 //!
 //! Nothing here waits for time to pass: futures are polled once and asked whether they are done.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
+
 mod support;
 
 use std::pin::Pin;

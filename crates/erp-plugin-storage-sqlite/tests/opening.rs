@@ -1,5 +1,13 @@
 //! What is opened, what is refused, and that a file that is refused is not touched.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
+
 mod support;
 
 use std::path::Path;
@@ -69,7 +77,9 @@ fn the_file_of_another_program_is_refused() {
 
     // One that marks its files, and one that is in use with a log beside it.
     let theirs = Connection::open(&path).unwrap();
-    theirs.execute_batch("PRAGMA application_id = 7; PRAGMA journal_mode = wal; CREATE TABLE more (x)").unwrap();
+    theirs
+        .execute_batch("PRAGMA application_id = 7; PRAGMA journal_mode = wal; CREATE TABLE more (x)")
+        .unwrap();
     assert_eq!(refused(open(&path)).kind, ErrorKind::Foreign);
     drop(theirs);
     assert_eq!(refusal(&path).kind, ErrorKind::Foreign);

@@ -1,6 +1,14 @@
 //! A second process on the same file: a bounded wait, and nothing lost. A connection of its own stands for it: SQLite
 //! locks between connections, wherever they live.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
+
 mod support;
 
 use std::sync::Arc;
@@ -40,11 +48,18 @@ async fn a_write_goes_on_when_the_other_process_is_done() {
     let mut second = database.storage.begin(&b, options(Mode::Write));
     assert!(now(&mut second).await.is_none());
     other.execute_batch("COMMIT").unwrap();
-    for begun in [first, second] {
-        let mut turn = begun.await.unwrap();
-        database.insert(&mut *turn, "note").await.unwrap();
-        turn.commit(None).await.unwrap();
+    let mut turn = first.await.unwrap();
+    database.insert(&mut *turn, "first").await.unwrap();
+    let mut committed = turn.commit(None);
+    let early = now(&mut committed).await;
+    let mut turn = second.await.unwrap();
+    assert_eq!(turn.event_count().await.unwrap(), 0);
+    turn.commit(None).await.unwrap();
+    match early {
+        Some(ended) => ended.unwrap(),
+        None => committed.await.unwrap(),
     }
+    assert_eq!(database.notes("a").await, ["first"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

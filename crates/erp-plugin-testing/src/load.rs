@@ -69,11 +69,8 @@ fn check_references(manifest: &Manifest) -> Result<(), LoadFailure> {
 }
 
 async fn make_tables(storage: &SqliteStorage, schemas: &[EntitySchema]) -> Result<(), LoadFailure> {
-    let options = TransactionOptions {
-        mode: Mode::Write,
-        deadline: Instant::now() + PATIENCE,
-        writer_hold: PATIENCE,
-    };
+    let options =
+        TransactionOptions { mode: Mode::Write, deadline: Instant::now() + PATIENCE, writer_hold: PATIENCE };
     let mut platform = storage.begin_platform(PlatformScope::granted_by_host(), options).await?;
     for schema in schemas {
         platform.create_entity(schema).await?;

@@ -174,7 +174,11 @@ impl TestPlugin {
         Invocation::begin(self.services.clone(), context)
     }
 
-    async fn end(&self, invocation: Invocation, answer: Result<Vec<u8>, HostError>) -> Result<Json, HostError> {
+    async fn end(
+        &self,
+        invocation: Invocation,
+        answer: Result<Vec<u8>, HostError>,
+    ) -> Result<Json, HostError> {
         let verdict = answer.as_ref().map(|_| ()).map_err(HostError::clone);
         let finished = invocation.finish(verdict, Usage::default()).await;
         finished.outcome.map_err(|reason| reason.to_host_error())?;

@@ -12,8 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use crate::exit::{self, Exit};
-use crate::{host, output};
+use crate::{exit, host, output};
 
 /// Runs untrusted business plugins, compiled to WebAssembly components, inside tenants and under limits.
 ///
@@ -44,10 +43,6 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    // Beside its own protocol a worker needs neither a runtime nor words.
-    if let Command::CompileWorker(arguments) = &command {
-        return compile_worker::run(arguments);
-    }
     let json = match &command {
         Command::Run(arguments) => arguments.json,
         Command::Inspect(arguments) => arguments.json,
@@ -55,30 +50,27 @@ pub(crate) fn main() -> ExitCode {
         Command::Limits(arguments) => arguments.json,
         Command::DemoData(_) | Command::CompileWorker(_) => false,
     };
-    match run(command) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            output::error(&error, json);
-            exit::classify(&error).0.into()
-        }
-    }
+    run(&command).unwrap_or_else(|error| {
+        output::error(&error, json);
+        exit::classify(&error).0.into()
+    })
 }
 
-fn run(command: Command) -> Result<Exit> {
+fn run(command: &Command) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no asynchronous runtime can be had")?;
-    runtime.block_on(async {
-        match command {
-            Command::Run(arguments) => run::run(&arguments).await,
-            Command::Inspect(arguments) => inspect::run(&arguments).await,
-            Command::Demo(arguments) => demo::run(&arguments).await,
-            Command::DemoData(arguments) => demo_data::run(&arguments),
-            Command::Limits(arguments) => limits::run(&arguments),
-            Command::CompileWorker(_) => Ok(Exit::Done),
-        }
-    })
+    let exit = match command {
+        Command::Run(arguments) => runtime.block_on(run::run(arguments)),
+        Command::Inspect(arguments) => runtime.block_on(inspect::run(arguments)),
+        Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
+        Command::DemoData(arguments) => demo_data::run(arguments),
+        Command::Limits(arguments) => limits::run(arguments),
+        // Its exit codes are its own protocol.
+        Command::CompileWorker(arguments) => return Ok(compile_worker::run(arguments)),
+    };
+    exit.map(ExitCode::from)
 }
 
 #[cfg(test)]

@@ -106,3 +106,29 @@ impl Report {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use erp_plugin::HostError;
+
+    use super::*;
+
+    #[test]
+    fn something_that_was_let_through_fails_the_demo() {
+        let refused = |holds| Refusal { what: "a theft", answer: Err(HostError::denied("no")), holds };
+        let report = |last: Refusal| Report {
+            tenants: vec![(Tenant::Northwind, Figures::default())],
+            events: 0,
+            fuel: 0,
+            worked: Worked { orders: 1, time: Duration::from_secs(1) },
+            refusals: [refused(true), refused(true), refused(true), last],
+        };
+        assert!(report(refused(true)).verdict().is_ok());
+        assert!(report(refused(false)).verdict().unwrap_err().to_string().contains("another way"));
+        let let_through = report(Refusal { what: "a theft", answer: Ok(()), holds: false });
+        assert!(let_through.verdict().unwrap_err().to_string().starts_with("a theft was not refused"));
+        assert!(let_through.to_text().contains("a theft: it was let through"));
+    }
+}

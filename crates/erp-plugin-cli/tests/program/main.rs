@@ -1,5 +1,7 @@
 //! The program as its users meet it: what it prints, on which stream, and how it ends.
 
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod demo;
 mod help;
 mod inspect;

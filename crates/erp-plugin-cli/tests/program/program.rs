@@ -77,6 +77,12 @@ pub(crate) fn bare() -> Vec<u8> {
     wat::parse_str(include_str!("../../../erp-plugin/example/hello.wat")).unwrap()
 }
 
+/// A hostile guest of the project's own tests, by the name of its file.
+pub(crate) fn hostile(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/hostile");
+    wat::parse_file(folder.join(format!("{name}.wat"))).unwrap()
+}
+
 /// A component with this text where its manifest should be.
 pub(crate) fn with_manifest(component: &[u8], json: &str) -> Vec<u8> {
     const NAME: &str = "erp-plugin:manifest";

@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::program::{Done, bare, erp_plugin, file, plugin, with_manifest};
+use crate::program::{Done, bare, erp_plugin, file, hostile, plugin, with_manifest};
 
 /// Runs a component on an event, with further arguments.
 fn run(component: &str, event: &str, payload: &str, more: &[&str]) -> Done {
@@ -92,6 +92,20 @@ fn limits_are_taken_from_the_command_line() {
 }
 
 #[test]
+fn a_plugin_gets_the_limits_that_it_asks_for_up_to_the_hosts() {
+    let fuel = |asked: u64| {
+        let limits = format!("}},\"limits\":{{\"fuel\":{asked}}}}}");
+        let (_folder, path) = file("shop.wasm", with_manifest(&bare(), &MANIFEST.replace("}}", &limits)));
+        run(&path, "a.b", "{}", &["--fuel", "2000000"])
+    };
+    let less = fuel(1_000_000);
+    assert!(less.stdout.contains(" of 1,000,000, ") && less.stderr.is_empty(), "{less:?}");
+    let more = fuel(3_000_000);
+    assert!(more.stdout.contains(" of 2,000,000, "), "{more:?}");
+    assert_eq!(more.stderr, "note: asks for fuel 3000000, gets 2000000\n");
+}
+
+#[test]
 fn a_user_acts_with_the_roles_and_permissions_given() {
     let user = ["--user", "ada", "--role", "sales", "--permission", "crm.*", "--json"];
     let whoami = sample("sample.whoami", "{}", &user).json();
@@ -165,9 +179,7 @@ fn what_is_no_component_is_refused_with_the_way_out() {
     refused(b"\0asm\x01\0\0\0", "this is a core module, and the host takes components; build it with");
     refused(b"PK\x03\x04", "this is not WebAssembly");
     refused(&component[..5000], "this component is cut off after 5000 bytes");
-    let unknown =
-        wat::parse_str(r#"(component (import "acme:crm/api" (instance (export "f" (func)))))"#).unwrap();
-    refused(&with_manifest(&unknown, MANIFEST), "imports acme:crm/api, which this host does not offer");
+    refused(&hostile("load-unknown-interface"), "imports acme:crm/customers, which this host does not offer");
     refused(
         &with_manifest(&wat::parse_str("(component)").unwrap(), MANIFEST),
         "does not export erp:plugin/plugin-api",

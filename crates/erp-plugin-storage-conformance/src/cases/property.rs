@@ -188,6 +188,7 @@ struct World<'a> {
 
 type Checked = Result<(), TestCaseError>;
 
+#[expect(clippy::needless_pass_by_value, reason = "most callers compare values that they make for it")]
 fn same<T: PartialEq + Debug>(what: &str, ours: T, model: T) -> Checked {
     if ours == model {
         Ok(())

@@ -14,8 +14,8 @@ use erp_plugin_model::page::{Page, SortKey, Start};
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::usage::{InvocationRecord, Usage};
 use erp_plugin_model::{
-    EntityRef, EntitySchema, ErrorCode, Field, FieldName, FieldType, InvocationId, Labels, PluginName, RecordId,
-    TenantId, Value,
+    EntityRef, EntitySchema, ErrorCode, Field, FieldName, FieldType, InvocationId, Labels, PluginName,
+    RecordId, TenantId, Value,
 };
 use erp_plugin_storage::{
     Entity, InsertOutcome, Mode, NewRecord, PlatformScope, RecordSink, RowView, SinkFlow, Stamp, Storage,
@@ -125,7 +125,11 @@ pub(crate) fn new_uuid() -> Uuid {
     Uuid::from_u128(0x019b_7d00_0000_7000_8000_0000_0000_0000 | u128::from(number))
 }
 
-pub(crate) async fn insert(transaction: &mut dyn Transaction, entity: &Entity, text: &str) -> StorageResult<()> {
+pub(crate) async fn insert(
+    transaction: &mut dyn Transaction,
+    entity: &Entity,
+    text: &str,
+) -> StorageResult<()> {
     let values = [Value::Text(text.to_owned())];
     let record = NewRecord { id: RecordId(new_uuid()), values: &values };
     let stamp = Stamp { at: DateTime::UNIX_EPOCH, by: "anna" };

@@ -7,8 +7,7 @@ use chrono::SecondsFormat;
 use erp_plugin::limits::{LimitKind, Limits};
 use erp_plugin::usage::LogLevel;
 use erp_plugin::{
-    ErrorCode, EventType, HostFailure, Identity, InvocationReport, PluginHost, PluginSummary, TenantId,
-    UserId, Verb,
+    EventType, HostFailure, Identity, InvocationReport, PluginHost, PluginSummary, TenantId, UserId, Verb,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -54,7 +53,7 @@ struct Record {
     verb: &'static str,
     entity: String,
     id: String,
-    /// As it is now; absent when it was deleted.
+    /// As it is now; absent when it was deleted, or could not be read back.
     record: Option<Value>,
 }
 
@@ -211,7 +210,8 @@ async fn written(host: &PluginHost, tenant: &TenantId, done: &InvocationReport) 
             None => {
                 let record = match stored.get(&entity, write.id).await {
                     Ok(record) => Some(record),
-                    Err(HostFailure::Refused(error)) if error.code == ErrorCode::NotFound => None,
+                    // It was deleted later, or the plugin's deadline is too short for a second look.
+                    Err(HostFailure::Refused(_)) => None,
                     Err(failure) => return Err(failure.into()),
                 };
                 known.entry(write.id).or_insert(record).clone()
