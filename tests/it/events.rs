@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use erp_plugin::{ErrorCode, Identity};
-use erp_plugin_tests::{Platform, TENANT, guests, sample, system_of, together, user};
+use erp_plugin_tests::{Platform, TENANT, Veto, guests, sample, system_of, together, user};
 use serde_json::{Value as Json, json};
 
 const NOTE: &str = "test-sample.note";
@@ -50,16 +50,16 @@ async fn a_failing_delivery_is_tried_four_times_then_parked_and_the_rest_goes_on
 }
 
 #[tokio::test]
-async fn a_delivery_that_succeeds_at_a_later_attempt_leaves_its_effect_once() {
-    let platform = sample::platform().await;
-    // It fails while there is no note to change, which the one published after it cannot help: they are in order.
-    platform.publish("sample.trap", &json!({})).await;
+async fn a_delivery_that_succeeds_at_its_last_attempt_leaves_its_effect_once() {
+    let veto = Veto::of(NOTE);
+    let platform = Platform::with(|builder| builder.hooks(veto.clone())).await;
+    platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
+    veto.the_next(3);
     platform.publish("sample.insert", &insert("once")).await;
+    platform.publish("sample.insert", &insert("next")).await;
     let report = platform.host.drain().await.unwrap();
-    assert_eq!((report.delivered, report.parked.len()), (1, 1));
-    assert_eq!(titles(&platform).await, ["once"]);
-    assert_eq!(platform.host.drain().await.unwrap().delivered, 0);
-    assert_eq!(titles(&platform).await, ["once"]);
+    assert_eq!((report.delivered, report.failed, report.parked.len()), (2, 3, 0));
+    assert_eq!(titles(&platform).await, ["once", "next"]);
 }
 
 #[tokio::test]

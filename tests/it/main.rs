@@ -7,4 +7,6 @@ mod brief;
 mod demo;
 mod events;
 mod hostile;
+mod lifecycle;
+mod rights;
 mod troubleshooting;

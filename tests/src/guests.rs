@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use erp_plugin_model::Manifest;
+use serde_json::Value as Json;
 
 /// A plugin of `plugins/`, with its manifest.
 #[must_use]
@@ -27,6 +28,12 @@ pub fn brief() -> Vec<u8> {
 pub fn hostile(name: &str) -> Vec<u8> {
     let file = hostile_folder().join(format!("{name}.wat"));
     wat::parse_file(&file).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Bytes as the payload of the `hex.` events of the guest `24-relay`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> Json {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 /// Where the hostile guests are.

@@ -11,8 +11,10 @@
 pub mod guests;
 mod platform;
 pub mod sample;
+mod veto;
 
 pub use platform::{Platform, TENANT, system_of, user};
+pub use veto::Veto;
 
 /// Runs these at the same time, and returns their results in order.
 pub async fn together<F>(work: impl IntoIterator<Item = F>) -> Vec<F::Output>

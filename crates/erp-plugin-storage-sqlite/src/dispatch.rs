@@ -38,11 +38,11 @@ pub(crate) const PARKED: &str = "SELECT d.tenant_id, d.plugin, d.key, d.number, 
 #[async_trait]
 impl Dispatch for SqlitePlatformTransaction {
     async fn dispatch(&mut self, limit: u32) -> StorageResult<DispatchOutcome> {
-        self.session.write("dispatch", |connection| dispatch(connection, limit))
+        self.session.write_long("dispatch", |connection| dispatch(connection, limit))
     }
 
     async fn claim(&mut self, limit: u32) -> StorageResult<Vec<Delivery>> {
-        self.session.write("claim", |connection| claim(connection, limit))
+        self.session.write_long("claim", |connection| claim(connection, limit))
     }
 
     async fn record_failure(&mut self, failure: Failure<'_>) -> StorageResult<bool> {

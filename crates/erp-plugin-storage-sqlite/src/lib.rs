@@ -3,7 +3,7 @@
 //! Implements the traits of `erp-plugin-storage`, file by file of the same name; their docs say what is promised.
 //! The only crate that knows `rusqlite`, and no type of it is public. Depends on nothing above the traits.
 //!
-//! Where to look first: [`connection`] says why connections are as they are, `writer` how several invocations share
+//! Where to look first: `connection` says why connections are as they are, `writer` how several invocations share
 //! one commit, `pool` who gets a connection next, `session` what every statement passes through.
 //!
 //! Needs a Tokio runtime with time enabled. On a multi-thread runtime (what a host has) commits and scans move other

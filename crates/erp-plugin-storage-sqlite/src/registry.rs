@@ -12,7 +12,7 @@ use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
 #[async_trait]
 impl Registry for SqlitePlatformTransaction {
     async fn put_component(&mut self, hash: &[u8; 32], bytes: &[u8]) -> StorageResult<()> {
-        self.session.write("put component", |connection| {
+        self.session.write_long("put component", |connection| {
             connection
                 .prepare_cached(
                     "INSERT INTO components (hash, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING",

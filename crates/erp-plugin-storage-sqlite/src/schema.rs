@@ -27,7 +27,7 @@ const LONGEST_NAME: usize = 63;
 #[async_trait]
 impl SchemaAdmin for SqlitePlatformTransaction {
     async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
-        self.session.write("create entity", |connection| declare(connection, schema))
+        self.session.write_long("create entity", |connection| declare(connection, schema))
     }
 
     async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>> {
@@ -50,27 +50,29 @@ impl SchemaAdmin for SqlitePlatformTransaction {
 #[async_trait]
 impl DynamicEntities for SqliteTransaction {
     async fn create_dynamic(&mut self, entity: &Entity) -> StorageResult<CreateDynamic> {
-        self.session.write("create dynamic entity", |connection| {
+        self.session.write_long("create dynamic entity", |connection| {
             let schema = entity.schema();
             if !schema.is_dynamic() {
                 return Err(Error::Misuse("a declared entity made as a dynamic one"));
             }
-            if has_table(connection, &schema.name.table())? {
-                return Ok(CreateDynamic::Ready);
+            if !has_table(connection, &schema.name.table())? {
+                let made: u32 = connection
+                    .prepare_cached("SELECT count(*) FROM entities WHERE plugin = ?1 AND kind = 'dynamic'")?
+                    .query_row([schema.name.plugin.as_str()], |row| row.get(0))?;
+                if made >= MAX_DYNAMIC_ENTITIES {
+                    return Ok(CreateDynamic::TooMany);
+                }
             }
-            let made: u32 = connection
-                .prepare_cached("SELECT count(*) FROM entities WHERE plugin = ?1 AND kind = 'dynamic'")?
-                .query_row([schema.name.plugin.as_str()], |row| row.get(0))?;
-            if made >= MAX_DYNAMIC_ENTITIES {
-                return Ok(CreateDynamic::TooMany);
+            if create(connection, schema)? {
+                Ok(CreateDynamic::Ready)
+            } else {
+                Err(Error::Misuse("a dynamic entity with the name of a declared one"))
             }
-            create(connection, schema)?;
-            Ok(CreateDynamic::Ready)
         })
     }
 
     async fn declare(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
-        self.session.write("declare entity", |connection| declare(connection, schema))
+        self.session.write_long("declare entity", |connection| declare(connection, schema))
     }
 
     async fn has_dynamic(&mut self, name: &EntityRef) -> StorageResult<bool> {

@@ -150,6 +150,16 @@ impl Session {
         self.read(operation, work)
     }
 
+    /// Does a write that may take long: it keeps the thread with notice. Nothing stops it half-way, so what it does
+    /// has its own limit.
+    pub(crate) fn write_long<T>(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> StorageResult<T> {
+        self.write(operation, |connection| blocking(|| work(connection)))
+    }
+
     /// Does a read that may take long: it keeps the thread with notice, and stops at the deadline.
     pub(crate) fn scan<T>(
         &mut self,

@@ -1,7 +1,8 @@
 //! Guests that send text that is none, or text that pretends to be something else.
 
 use erp_plugin::{ErrorCode, FailureKind};
-use serde_json::{Value as Json, json};
+use erp_plugin_tests::guests;
+use serde_json::json;
 
 use super::{Hostile, assert_ended};
 
@@ -38,10 +39,6 @@ async fn f15_name_injection() {
     assert!(detail.contains("; in "), "{detail}");
 }
 
-fn hex(bytes: &[u8]) -> Json {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
-}
-
 #[tokio::test]
 async fn f24_relay() {
     let hostile = Hostile::new("24-relay").await;
@@ -61,19 +58,19 @@ async fn f24_relay() {
     hostile.succeeds("any.insert", &json!({ "a": 1 })).await;
     for bytes in bad {
         for call in ["insert", "query", "page", "update"] {
-            let error = hostile.answers(&format!("hex.{call}"), &hex(bytes)).await;
+            let error = hostile.answers(&format!("hex.{call}"), &guests::hex(bytes)).await;
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]);
             assert_eq!(error.code, ErrorCode::InvalidInput, "{call} {shown}: {error}");
         }
     }
     // An event's payload may be any JSON, but it must be JSON.
     for bytes in &bad[..6] {
-        assert_eq!(hostile.answers("hex.publish", &hex(bytes)).await.code, ErrorCode::InvalidInput);
+        assert_eq!(hostile.answers("hex.publish", &guests::hex(bytes)).await.code, ErrorCode::InvalidInput);
     }
     assert_eq!(hostile.answers("any.insert", &json!("")).await.code, ErrorCode::InvalidInput);
 
     for call in ["entity", "delete", "type", "config"] {
-        assert_ended!(hostile.fails(&format!("hex.{call}"), &hex(b"a\xff")).await, FailureKind::Trap);
+        assert_ended!(hostile.fails(&format!("hex.{call}"), &guests::hex(b"a\xff")).await, FailureKind::Trap);
     }
     for (call, code) in [
         ("entity", ErrorCode::InvalidInput),
