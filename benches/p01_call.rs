@@ -30,7 +30,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
             ours.runtime.block_on(async {
                 let start = Instant::now();
                 for _ in 0..times {
-                    sandbox.rearm(ours.invocation());
                     let answer = sandbox.call(&Export::Init).await?;
                     anyhow::ensure!(answer.is_ok(), "the guest's own error");
                 }

@@ -13,7 +13,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         id: "P8",
         name: "one invocation, one insert, own commit / bare autocommit insert, both FULL",
         goal: Goal::AtMost(1.10),
-        ours: &mut |times| timed(times, || host.call("insert", 1, &item).map(|_| ())),
+        ours: &mut |times| host.invocations(times, "insert", &item),
         bare: &mut |times| timed(times, || bare.insert().map(|_| ())),
     }
     .run()

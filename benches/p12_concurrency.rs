@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::compare::{Goal, Pair, timed};
+use crate::compare::{Goal, Pair};
 use crate::hosts::{BenchHost, ITEM};
 
 const AT_ONCE: u64 = 16;
@@ -42,7 +42,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             })?;
             Ok(start.elapsed())
         },
-        bare: &mut |times| timed(times, || host.call("insert", 1, &item).map(|_| ())),
+        bare: &mut |times| host.invocations(times, "insert", &item),
     }
     .run()
 }

@@ -1,19 +1,12 @@
 //! One invocation is one transaction, whatever happens in it and beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use erp_plugin::{
-    FailureKind, HookPoint, HookRunner, HookVerdict, Limits, PluginHost, Storage, StorageError,
-};
-use erp_plugin::{SystemClock, SystemIds};
+use erp_plugin::{FailureKind, HookPoint, HookRunner, HookVerdict, Limits};
 use erp_plugin_model::EntityRef;
-use erp_plugin_storage::{
-    ErrorKind, PlatformScope, PlatformTransaction, StorageResult, TenantScope, Transaction,
-    TransactionOptions,
-};
-use erp_plugin_tests::{Platform, TENANT, guests, sample, system_of, together};
+use erp_plugin_storage::Transaction;
+use erp_plugin_tests::{Losses, Platform, TENANT, guests, sample, system_of, together};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
@@ -166,53 +159,20 @@ async fn a_legal_guest_that_runs_twenty_ticks_inside_its_deadline_completes() {
     }
 }
 
-/// A storage in which the next so many transactions are lost.
-struct Loses {
-    storage: Arc<dyn Storage>,
-    left: Arc<AtomicU32>,
-}
-
-#[async_trait]
-impl Storage for Loses {
-    async fn begin(
-        &self,
-        scope: &TenantScope,
-        options: TransactionOptions,
-    ) -> StorageResult<Box<dyn Transaction>> {
-        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
-            Ok(_) => Err(StorageError::new(ErrorKind::TransactionLost, "begin")),
-            Err(_) => self.storage.begin(scope, options).await,
-        }
-    }
-
-    async fn begin_platform(
-        &self,
-        scope: PlatformScope,
-        options: TransactionOptions,
-    ) -> StorageResult<Box<dyn PlatformTransaction>> {
-        self.storage.begin_platform(scope, options).await
-    }
-}
-
-async fn losing_platform() -> (Platform, Arc<AtomicU32>) {
-    let left = Arc::new(AtomicU32::new(0));
-    let storage = erp_plugin::storage("sqlite::memory:").await.unwrap();
-    let storage = Arc::new(Loses { storage, left: Arc::clone(&left) });
-    let builder = PluginHost::builder(storage, Arc::new(SystemClock), Arc::new(SystemIds::default()));
-    let platform = Platform { host: builder.build().await.unwrap() };
-    platform.host.create_tenant(TENANT).await.unwrap();
+async fn losing_platform() -> (Platform, Losses) {
+    let (platform, losses) = Platform::that_loses(|builder| builder).await;
     platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     // Called once, so that what is looked up only once is.
     sample::answer(&platform, "sample.counter", json!({})).await;
-    (platform, left)
+    (platform, losses)
 }
 
 /// In a fresh sandbox each time: the guest's own count begins anew.
 #[tokio::test]
 async fn an_invocation_that_lost_its_transaction_is_run_again_as_a_whole() {
-    let (platform, left) = losing_platform().await;
+    let (platform, losses) = losing_platform().await;
     let work = sample::script([("sample.counter", json!({})), ("sample.insert", titled("once"))]);
-    left.store(1, Ordering::SeqCst);
+    losses.of_the_next(1);
     let report = platform.call(sample::NAME, "sample.script", &work).await;
     assert_eq!(report.outcome, Ok(()), "{:?}", report.detail);
     assert_eq!(report.attempts, 2);
@@ -220,7 +180,7 @@ async fn an_invocation_that_lost_its_transaction_is_run_again_as_a_whole() {
     assert_eq!(platform.records(NOTE).await.len(), 1);
 
     // What is only known when it is to be committed is no different.
-    left.store(1, Ordering::SeqCst);
+    losses.of_the_next(1);
     let report = platform.call(sample::NAME, "sample.publish", &json!({ "payload": {} })).await;
     assert_eq!((report.outcome, report.attempts), (Ok(()), 2));
     assert_eq!(platform.event_count().await, 1);
@@ -228,10 +188,10 @@ async fn an_invocation_that_lost_its_transaction_is_run_again_as_a_whole() {
 
 #[tokio::test]
 async fn an_invocation_that_loses_every_transaction_gives_up_and_says_so() {
-    let (platform, left) = losing_platform().await;
-    left.store(100, Ordering::SeqCst);
+    let (platform, losses) = losing_platform().await;
+    losses.of_the_next(100);
     let report = platform.call(sample::NAME, "sample.insert", &titled("never")).await;
-    left.store(0, Ordering::SeqCst);
+    losses.of_the_next(0);
     assert_eq!(report.attempts, 3);
     assert_eq!(report.outcome.unwrap_err().to_string(), "unavailable: the transaction was lost; try again");
     assert_eq!(platform.records(NOTE).await, [Json::Null; 0]);

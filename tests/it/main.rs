@@ -3,10 +3,15 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod atomicity;
+mod bad_input;
 mod brief;
+mod compiling;
 mod demo;
 mod events;
+mod faults;
 mod hostile;
+mod interface;
 mod lifecycle;
+mod limits;
 mod rights;
 mod troubleshooting;

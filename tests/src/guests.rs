@@ -30,6 +30,13 @@ pub fn hostile(name: &str) -> Vec<u8> {
     wat::parse_file(&file).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A guest of `fixtures/interface`, which imports what a platform registers itself.
+#[must_use]
+pub fn interface(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/interface");
+    wat::parse_file(folder.join(format!("{name}.wat"))).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Bytes as the payload of the `hex.` events of the guest `24-relay`.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> Json {
@@ -49,6 +56,28 @@ pub fn with_manifest(component: &[u8], name: &str, rest: &str) -> Vec<u8> {
         format!("manifest = 1\n[plugin]\nname = {name:?}\nversion = \"1.0.0\"\ncontract = \"0\"\n{rest}");
     let manifest = Manifest::from_toml(&toml).unwrap_or_else(|error| panic!("{error}"));
     erp_plugin_package::manifest::embed(component, &manifest).unwrap()
+}
+
+/// A component with these bytes where its manifest belongs, after whatever it carries there already.
+#[must_use]
+pub fn with_section(mut component: Vec<u8>, manifest: &[u8]) -> Vec<u8> {
+    const NAME: &str = erp_plugin_model::manifest::SECTION;
+    fn number(mut value: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value >= 0x80 {
+            bytes.push(0x80 | (value & 0x7f) as u8);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+    let mut section = number(NAME.len());
+    section.extend_from_slice(NAME.as_bytes());
+    section.extend_from_slice(manifest);
+    component.push(0);
+    component.extend(number(section.len()));
+    component.extend(section);
+    component
 }
 
 fn built(path: &str, command: &str) -> Vec<u8> {

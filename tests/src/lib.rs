@@ -9,10 +9,12 @@
 )]
 
 pub mod guests;
+mod losses;
 mod platform;
 pub mod sample;
 mod veto;
 
+pub use losses::Losses;
 pub use platform::{Platform, TENANT, system_of, user};
 pub use veto::Veto;
 

@@ -1,11 +1,15 @@
 //! A host on a database of its own, and in one line each what tests do with it.
 
+use std::sync::Arc;
+
 use erp_plugin::usage::LogLevel;
 use erp_plugin::{
     ErrorCode, HostFailure, Identity, InstallOptions, InvocationReport, LogQuery, PluginHost,
-    PluginHostBuilder, PluginName, TenantId, UserId,
+    PluginHostBuilder, PluginName, SystemClock, SystemIds, TenantId, UsageTotal, UserId,
 };
 use serde_json::{Value as Json, json};
+
+use crate::Losses;
 
 /// The tenant that every platform begins with.
 pub const TENANT: &str = "acme";
@@ -33,6 +37,16 @@ impl Platform {
         let host = change(builder).build().await.unwrap();
         host.create_tenant(TENANT).await.unwrap();
         Self { host }
+    }
+
+    /// A platform whose storage loses transactions.
+    pub async fn that_loses(change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder) -> (Self, Losses) {
+        let losses = Losses::default();
+        let storage = losses.of(erp_plugin::storage("sqlite::memory:").await.unwrap());
+        let builder = PluginHost::builder(storage, Arc::new(SystemClock), Arc::new(SystemIds::default()));
+        let host = change(builder).build().await.unwrap();
+        host.create_tenant(TENANT).await.unwrap();
+        (Self { host }, losses)
     }
 
     /// Installs a component and enables it. The name is for one without a manifest.
@@ -74,7 +88,7 @@ impl Platform {
         match records.query(entity, &json!({}), &json!({ "limit": 1000 })).await {
             Ok(mut page) => page["items"].as_array_mut().map(std::mem::take).unwrap(),
             Err(HostFailure::Refused(error))
-                if error.code == ErrorCode::InvalidInput && error.message.starts_with("unknown entity") =>
+                if error.code == ErrorCode::NotFound && error.message.starts_with("no entity") =>
             {
                 Vec::new()
             }
@@ -85,6 +99,12 @@ impl Platform {
     /// How many events were published.
     pub async fn event_count(&self) -> u64 {
         self.host.event_count(TENANT).await.unwrap()
+    }
+
+    /// What a plugin used, all of its invocations together.
+    pub async fn usage_of(&self, plugin: &str) -> UsageTotal {
+        let usage = self.host.usage(TENANT).await.unwrap();
+        usage.into_iter().find(|total| total.plugin.as_str() == plugin).unwrap()
     }
 
     /// The log, each line as `level message`.

@@ -69,6 +69,11 @@ impl Budget {
         self.fuel_debt += rows * cost::ROW_READ;
     }
 
+    /// The database looked at so many records.
+    pub(crate) fn rows_scanned(&mut self, rows: u64) {
+        self.fuel_debt += rows * cost::ROW_SCANNED;
+    }
+
     /// How many records may still be read.
     pub(crate) fn rows_left(&self) -> u64 {
         self.limits.rows_read.saturating_sub(self.used.rows_read)

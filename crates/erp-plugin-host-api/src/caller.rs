@@ -4,9 +4,11 @@
 //! tests flags.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use erp_plugin_model::event::{EventPattern, Publisher};
+use erp_plugin_model::parse::quote;
 use erp_plugin_model::{EntityName, EntityRef, EntitySchema, EventType, HostError, PluginName};
 use erp_plugin_storage::Entity;
 
@@ -106,7 +108,6 @@ impl DynamicDirectory {
 }
 
 /// Who calls: a plugin in a tenant, or the platform's edge.
-#[derive(Debug)]
 pub struct Caller {
     /// Whose events these are, and what records written without a user say.
     pub publisher: Publisher,
@@ -133,6 +134,10 @@ impl Caller {
     }
 
     pub(crate) fn unknown_entity(&self, name: &str) -> HostError {
+        if self.publisher == Publisher::Platform {
+            // Which entities there are is not for every client to know.
+            return HostError::not_found(format!("no entity {}", quote(name)));
+        }
         let mut known: Vec<&str> =
             self.entities.keys().map(String::as_str).filter(|key| !key.contains('.')).collect();
         if known.is_empty() {
@@ -143,7 +148,52 @@ impl Caller {
         HostError::invalid(format!(
             "unknown entity {}; known: {known}. Declare it under [entities] in plugin.toml, or ask for \
              dynamic-entities under [capabilities]",
-            erp_plugin_model::parse::quote(name),
+            quote(name),
         ))
+    }
+}
+
+impl fmt::Debug for Caller {
+    // Without the values of the configuration, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("publisher", &self.publisher)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(publisher: Publisher) -> Caller {
+        let item = EntityRef::parse("inventory.item").unwrap();
+        let entity = Arc::new(Entity::new(EntitySchema::dynamic(item)));
+        let grant = EntityGrant { entity, read: Right::Own, write: Right::Own };
+        Caller {
+            publisher,
+            version: "1.0.0".to_owned(),
+            entities: HashMap::from([("item".to_owned(), grant)]),
+            dynamic: None,
+            publish: PublishRight::All,
+            config: HashMap::from([("api_key".to_owned(), b"\"hunter2\"".to_vec())]),
+        }
+    }
+
+    #[test]
+    fn the_values_of_the_configuration_are_in_no_debug_text() {
+        let shown = format!("{:?}", caller(Publisher::Platform));
+        assert!(shown.contains("1.0.0") && !shown.contains("hunter2"), "{shown}");
+        let bytes = format!("{:?}", b"\"hunter2\"".to_vec());
+        assert!(!shown.contains(&bytes), "{shown}");
+    }
+
+    #[test]
+    fn only_a_plugin_is_told_which_entities_there_are() {
+        let plugin = Publisher::Plugin(PluginName::parse("inventory").unwrap());
+        assert!(caller(plugin).unknown_entity("itme").message.contains("known: item."));
+        let error = caller(Publisher::Platform).unknown_entity("itme");
+        assert_eq!(error.to_string(), "not-found: no entity \"itme\"");
     }
 }

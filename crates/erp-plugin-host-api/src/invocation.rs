@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::error::{CallResult, Fatal};
 use crate::hooks::HookRunner;
+use crate::writer_watch::WriterWatch;
 
 /// How long an invocation that has ended waits for the database to take its record.
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
@@ -88,6 +89,7 @@ pub struct Invocation {
     started: Instant,
     deadline: Instant,
     transaction: Option<Box<dyn Transaction>>,
+    writer_watch: Arc<WriterWatch>,
 }
 
 /// What was done to a record.
@@ -204,6 +206,7 @@ impl Invocation {
             started: Instant::now(),
             deadline,
             transaction: None,
+            writer_watch: Arc::new(WriterWatch::new()),
         }
     }
 
@@ -251,10 +254,10 @@ impl Invocation {
         self.deadline
     }
 
-    /// When it must have ended because others wait for the writer it holds; `None` while it holds none.
+    /// When it must have ended because others wait for the writer it holds.
     #[must_use]
-    pub fn writer_deadline(&self) -> Option<Instant> {
-        self.transaction.as_ref().and_then(|transaction| transaction.must_end_by())
+    pub fn writer_watch(&self) -> &Arc<WriterWatch> {
+        &self.writer_watch
     }
 
     /// Every host call begins here: it is counted, and so are the bytes it brings.
@@ -270,7 +273,9 @@ impl Invocation {
                 deadline: self.deadline,
                 writer_hold: self.budget.limits().writer_hold(),
             };
-            self.transaction = Some(self.services.storage.begin(&self.scope, options).await?);
+            let transaction = self.services.storage.begin(&self.scope, options).await?;
+            self.writer_watch.note(transaction.must_end_by());
+            self.transaction = Some(transaction);
         }
         match self.transaction.as_deref_mut() {
             Some(transaction) => Ok(transaction),

@@ -27,6 +27,7 @@ mod invocation;
 mod json;
 mod log;
 mod records;
+mod writer_watch;
 
 pub use authorizer::{Authorizer, RolePermissions};
 pub use budget::Budget;
@@ -35,3 +36,4 @@ pub use error::{CallError, CallResult, Fatal};
 pub use hooks::{HookPoint, HookRunner, HookVerdict, NoHooks};
 pub use invocation::{Cause, Finish, Finished, Invocation, InvocationContext, Services, Verb, Write};
 pub use log::escape_control;
+pub use writer_watch::WriterWatch;

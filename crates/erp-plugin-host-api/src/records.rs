@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::limits::LimitKind;
-use erp_plugin_model::page::{Page, SortKey, Start};
+use erp_plugin_model::page::{Page, Start};
 use erp_plugin_model::parse::quote;
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{
@@ -29,12 +29,12 @@ impl Invocation {
     /// Inserts a record; returns all of it, with the fields that the host set.
     pub async fn insert(&mut self, entity: &str, data: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + data.len())?;
-        let entity = self.writable(entity, "insert").await?;
+        let Writable { entity, missing } = self.writable(entity, "insert")?;
         let schema = entity.schema();
         let values = if schema.is_dynamic() {
             let input = document::read(self.tenant(), data)?;
             refuse_system(&input.system)?;
-            vec![Value::Json(document::write(&input.fields))]
+            vec![Value::Json(input.document()?)]
         } else {
             let input = row::read(schema, self.tenant(), data)?;
             refuse_system(&input.system)?;
@@ -46,6 +46,9 @@ impl Invocation {
         let id = RecordId(self.services.ids.new_id(self.now));
         let answer = self.inserted(schema, id, &values);
         self.budget.transfer(answer.len())?;
+        if missing {
+            self.make(&entity).await?;
+        }
         self.budget.statement();
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
@@ -64,14 +67,13 @@ impl Invocation {
         let Some(entity) = self.readable(entity).await? else { return Ok(EMPTY_PAGE.to_vec()) };
         let schema = entity.schema();
         let filter = filter::read(schema, filter)?;
-        let (page, binding) = page::read(schema, &filter.canonical, page)?;
+        let page = page::read(schema, &filter.source, page)?;
         let max_bytes = self.budget.limits().call_bytes;
         let tenant = self.tenant().clone();
         let mut sink = PageSink {
             schema,
             tenant: &tenant,
-            sort: &page.sort,
-            binding: &binding,
+            binding: Binding { schema, filter: &filter.source, sort: &page.sort },
             limit: page.limit,
             rows_left: self.budget.rows_left(),
             max_bytes,
@@ -85,12 +87,17 @@ impl Invocation {
         let outcome = match by_id(&filter.filter, &page) {
             Some(id) => {
                 let found = self.transaction().await?.get(&entity, id, &mut sink).await?;
-                QueryOutcome { has_more: false, total: page.total.then_some(u64::from(found)) }
+                QueryOutcome {
+                    has_more: false,
+                    total: page.total.then_some(u64::from(found)),
+                    rows_scanned: 1,
+                }
             }
             None => self.transaction().await?.query(&entity, &filter.filter, &page, &mut sink).await?,
         };
         let PageSink { rows, cursor, overflow, mut out, .. } = sink;
         self.budget.rows_read(u64::from(rows));
+        self.budget.rows_scanned(outcome.rows_scanned);
         match overflow {
             Some(LimitKind::RowsRead) => {
                 let wanted = self.budget.used().rows_read + 1;
@@ -116,13 +123,15 @@ impl Invocation {
     /// Changes the given fields of the record that has this id and version; returns all of it.
     pub async fn update(&mut self, entity: &str, id: &str, data: &[u8], version: i64) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + id.len() + data.len())?;
-        let entity = self.writable(entity, "update").await?;
+        let entity = self.writable(entity, "update")?.entity;
         let schema = entity.schema();
         let expected = Version::new(version).ok_or_else(|| {
             HostError::invalid(format!("version must be the one that was read, 1 or more, not {version}"))
         })?;
         let (change, system) = if schema.is_dynamic() {
             let input = document::read(self.tenant(), data)?;
+            // What is given alone is too long already; what it comes to with the rest, the storage knows.
+            input.document()?;
             (OwnedChange::Document(input.fields), input.system)
         } else {
             let input = row::read(schema, self.tenant(), data)?;
@@ -163,7 +172,7 @@ impl Invocation {
     /// Deletes a record softly.
     pub async fn delete(&mut self, entity: &str, id: &str) -> CallResult<()> {
         self.enter(entity.len() + id.len())?;
-        let entity = self.writable(entity, "delete").await?;
+        let entity = self.writable(entity, "delete")?.entity;
         let schema = entity.schema();
         let Some(record) = RecordId::parse(id) else { return Err(no_record(schema, id).into()) };
         self.budget.row_written()?;
@@ -180,21 +189,21 @@ impl Invocation {
         }
     }
 
-    /// An entity that may be written, made now if it is a dynamic one that is not there yet.
-    async fn writable(&mut self, name: &str, verb: &str) -> CallResult<Arc<Entity>> {
+    /// An entity that may be written.
+    fn writable(&self, name: &str, verb: &str) -> CallResult<Writable> {
         if self.is_read_only() {
             return Err(HostError::denied(format!("{verb}: this call may only read")).into());
         }
         if let Some(grant) = self.caller.entities.get(name) {
             let EntityGrant { entity, write, .. } = grant.clone();
             self.check_right(write, &entity, verb)?;
-            return Ok(entity);
+            return Ok(Writable { entity, missing: false });
         }
-        let Some(directory) = self.caller.dynamic.clone() else {
+        let Some(directory) = &self.caller.dynamic else {
             return Err(self.caller.unknown_entity(name).into());
         };
         if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
-            return Ok(entity);
+            return Ok(Writable { entity, missing: false });
         }
         let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
         if verb != "insert" {
@@ -204,11 +213,15 @@ impl Invocation {
             ))
             .into());
         }
-        let entity = directory.make(entity_name);
-        match self.transaction().await?.create_dynamic(&entity).await? {
+        Ok(Writable { entity: directory.make(entity_name), missing: true })
+    }
+
+    /// Makes a dynamic entity's table.
+    async fn make(&mut self, entity: &Arc<Entity>) -> CallResult<()> {
+        match self.transaction().await?.create_dynamic(entity).await? {
             CreateDynamic::Ready => {
-                self.dynamic_made.push(entity.clone());
-                Ok(entity)
+                self.dynamic_made.push(Arc::clone(entity));
+                Ok(())
             }
             CreateDynamic::TooMany => Err(HostError::new(
                 ErrorCode::LimitExceeded,
@@ -384,17 +397,18 @@ fn refuse_system(system: &[(&'static str, &str)]) -> Result<(), HostError> {
 }
 
 /// An insert's values: defaults where nothing was given.
-fn complete(schema: &EntitySchema, values: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
-    schema
-        .fields()
-        .iter()
-        .zip(values)
-        .map(|(field, value)| match value.filter(|value| !value.is_null()) {
-            Some(value) => Ok(value),
-            None if field.required && field.default.is_null() => Err(required(field.name.as_str())),
-            None => Ok(field.default.clone()),
-        })
-        .collect()
+fn complete(schema: &EntitySchema, given: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
+    let mut values = Vec::with_capacity(given.len());
+    for (field, value) in schema.fields().iter().zip(given) {
+        values.push(match value {
+            Some(Value::Null) | None if field.required && field.default.is_null() => {
+                return Err(required(field.name.as_str()));
+            }
+            Some(Value::Null) | None => field.default.clone(),
+            Some(value) => value,
+        });
+    }
+    Ok(values)
 }
 
 /// An update's values: those that were given.
@@ -427,7 +441,17 @@ fn violated(schema: &EntitySchema, violation: &Violation) -> HostError {
         Violation::Reference(field) => {
             HostError::invalid(format!("field \"{field}\" of {} names no record", schema.name))
         }
+        Violation::DocumentTooLong => {
+            document::too_long("with these fields the record would have more JSON than it may")
+        }
     }
+}
+
+/// An entity that may be written.
+struct Writable {
+    entity: Arc<Entity>,
+    /// Whether it is a dynamic one that is not there yet: its first insert makes it, once nothing else can refuse it.
+    missing: bool,
 }
 
 enum OwnedChange {
@@ -462,8 +486,7 @@ impl RecordSink for OneRecord<'_> {
 struct PageSink<'a> {
     schema: &'a EntitySchema,
     tenant: &'a TenantId,
-    sort: &'a [SortKey],
-    binding: &'a Binding,
+    binding: Binding<'a>,
     limit: u32,
     rows_left: u64,
     max_bytes: u64,
@@ -490,7 +513,7 @@ impl RecordSink for PageSink<'_> {
             return Ok(SinkFlow::Stop);
         }
         if self.rows == self.limit {
-            self.cursor = Some(cursor::write(self.schema, self.sort, self.binding, row)?);
+            self.cursor = Some(cursor::write(&self.binding, row)?);
         }
         Ok(SinkFlow::Continue)
     }

@@ -1,7 +1,7 @@
 //! A plugin in a tenant: what its calls may do there, resolved once and kept until something changes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use erp_plugin_host_api::{Caller, EntityGrant, PublishRight, Right};
 use erp_plugin_model::event::Publisher;
@@ -20,67 +20,115 @@ pub(crate) struct Active {
     pub(crate) state: Option<ActivationState>,
 }
 
+impl Active {
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.state.as_ref().is_some_and(|state| state.enabled)
+    }
+}
+
 /// What was resolved, by tenant and plugin; and the edge's own view.
+///
+/// Whoever resolves something notes the generation before it reads what it is made of, and keeps the result only if
+/// nothing was forgotten since: else what was true before a change would be kept after it, for good.
 #[derive(Default)]
 pub(crate) struct Activations {
-    active: RwLock<HashMap<(TenantId, PluginName), Active>>,
-    edge: RwLock<Option<Arc<Caller>>>,
+    resolved: RwLock<Resolved>,
+}
+
+#[derive(Default)]
+struct Resolved {
+    generation: u64,
+    active: HashMap<(TenantId, PluginName), Active>,
+    edge: Option<Arc<Caller>>,
 }
 
 impl Activations {
-    pub(crate) fn get(&self, tenant: &TenantId, plugin: &PluginName) -> Option<Active> {
-        let key = (tenant.clone(), plugin.clone());
-        self.active.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    /// What the result of reading now may be kept under.
+    pub(crate) fn generation(&self) -> u64 {
+        self.read().generation
     }
 
-    pub(crate) fn put(&self, tenant: &TenantId, active: Active) {
+    pub(crate) fn get(&self, tenant: &TenantId, plugin: &PluginName) -> Option<Active> {
+        let key = (tenant.clone(), plugin.clone());
+        self.read().active.get(&key).cloned()
+    }
+
+    pub(crate) fn put(&self, generation: u64, tenant: &TenantId, active: Active) {
         let key = (tenant.clone(), active.plugin.name().clone());
-        self.active.write().unwrap_or_else(PoisonError::into_inner).insert(key, active);
+        let mut resolved = self.write();
+        if resolved.generation == generation {
+            resolved.active.insert(key, active);
+        }
     }
 
     pub(crate) fn forget(&self, tenant: &TenantId, plugin: &PluginName) {
         let key = (tenant.clone(), plugin.clone());
-        self.active.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let mut resolved = self.write();
+        resolved.generation += 1;
+        resolved.active.remove(&key);
     }
 
     /// Another plugin may name what was installed now.
     pub(crate) fn forget_all(&self) {
-        self.active.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.forget_edge();
+        let mut resolved = self.write();
+        resolved.generation += 1;
+        resolved.active.clear();
+        resolved.edge = None;
     }
 
     pub(crate) fn forget_edge(&self) {
-        *self.edge.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut resolved = self.write();
+        resolved.generation += 1;
+        resolved.edge = None;
     }
 
     /// What the platform's edge can name: every entity of every plugin, for whoever has the permission.
     pub(crate) fn edge(&self, catalog: &Catalog) -> Arc<Caller> {
-        if let Some(caller) = &*self.edge.read().unwrap_or_else(PoisonError::into_inner) {
-            return Arc::clone(caller);
-        }
-        let grant = |entity: Arc<Entity>| {
-            let name = entity.schema().name.to_string();
-            (name, EntityGrant { entity, read: Right::WithPermission, write: Right::WithPermission })
+        let generation = {
+            let resolved = self.read();
+            if let Some(caller) = &resolved.edge {
+                return Arc::clone(caller);
+            }
+            resolved.generation
         };
-        let entities = catalog
-            .all()
-            .iter()
-            .flat_map(|plugin| {
-                let dynamic = plugin.dynamic.iter().flat_map(|directory| directory.all());
-                plugin.entities.values().cloned().chain(dynamic).collect::<Vec<_>>()
-            })
-            .map(grant)
-            .collect();
-        let caller = Arc::new(Caller {
-            publisher: Publisher::Platform,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            entities,
-            dynamic: None,
-            publish: PublishRight::All,
-            config: HashMap::new(),
-        });
-        *self.edge.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&caller));
+        let caller = Arc::new(edge_caller(catalog));
+        let mut resolved = self.write();
+        if resolved.generation == generation {
+            resolved.edge = Some(Arc::clone(&caller));
+        }
         caller
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Resolved> {
+        self.resolved.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Resolved> {
+        self.resolved.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn edge_caller(catalog: &Catalog) -> Caller {
+    let grant = |entity: Arc<Entity>| {
+        let name = entity.schema().name.to_string();
+        (name, EntityGrant { entity, read: Right::WithPermission, write: Right::WithPermission })
+    };
+    let entities = catalog
+        .all()
+        .iter()
+        .flat_map(|plugin| {
+            let dynamic = plugin.dynamic.iter().flat_map(|directory| directory.all());
+            plugin.entities.values().cloned().chain(dynamic).collect::<Vec<_>>()
+        })
+        .map(grant)
+        .collect();
+    Caller {
+        publisher: Publisher::Platform,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        entities,
+        dynamic: None,
+        publish: PublishRight::All,
+        config: HashMap::new(),
     }
 }
 
@@ -165,4 +213,39 @@ fn config(
         values.insert(key.clone(), value.clone().into_bytes());
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use erp_plugin_model::manifest::Capabilities;
+    use erp_plugin_storage::PluginVersion;
+
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let (activations, catalog) = (Activations::default(), Catalog::default());
+        let (tenant, plugin) = (TenantId::parse("acme").unwrap(), PluginName::parse("inventory").unwrap());
+        let record = PluginVersion {
+            name: plugin.clone(),
+            version: semver::Version::new(1, 0, 0),
+            component: [0; 32],
+            manifest: None,
+            granted: Vec::new(),
+            installed_at: chrono::DateTime::UNIX_EPOCH,
+        };
+        let installed = Arc::new(Installed::new(record, None, Capabilities::default(), []));
+        let active = || Active {
+            plugin: Arc::clone(&installed),
+            caller: Arc::new(edge_caller(&catalog)),
+            state: None,
+        };
+        let before = activations.generation();
+        activations.forget(&tenant, &plugin);
+        activations.put(before, &tenant, active());
+        assert!(activations.get(&tenant, &plugin).is_none());
+
+        activations.put(activations.generation(), &tenant, active());
+        assert!(activations.get(&tenant, &plugin).is_some());
+    }
 }

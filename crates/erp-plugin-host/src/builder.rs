@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use erp_plugin_host_api::{Authorizer, HookRunner, NoHooks, RolePermissions, Services};
-use erp_plugin_model::{Clock, HostError, IdGenerator, Limits};
+use erp_plugin_model::{Clock, IdGenerator, Limits};
 use erp_plugin_runtime::{CodeCache, Compiler, Engine, EngineOptions, InProcessCompiler, Interface, Loader};
 use erp_plugin_storage::Storage;
+use tokio::runtime::Handle;
 
 use crate::error::HostResult;
+use crate::executor::Executor;
 use crate::host::PluginHost;
 
 /// Puts a [`PluginHost`] together. What is not given has a default that refuses rather than allows.
@@ -17,7 +19,8 @@ pub struct PluginHostBuilder {
     pub(crate) limits: Limits,
     pub(crate) caps: Option<Limits>,
     pub(crate) bare_components: bool,
-    pub(crate) threads: Option<usize>,
+    runtime: Option<Handle>,
+    threads: Option<usize>,
     engine: EngineOptions,
     compiler: Option<Arc<dyn Compiler>>,
     cache: Option<CodeCache>,
@@ -32,6 +35,7 @@ impl PluginHostBuilder {
             limits: Limits::default(),
             caps: None,
             bare_components: true,
+            runtime: None,
             threads: None,
             engine: EngineOptions::default(),
             compiler: None,
@@ -82,7 +86,16 @@ impl PluginHostBuilder {
         self
     }
 
-    /// How many threads invocations share. Default: one a core.
+    /// A multi-thread runtime to run invocations on, instead of one of the host's own. A call from one of its tasks
+    /// then needs no hand-over between threads, which takes as long as a small invocation; in return, whatever else
+    /// blocks the runtime's threads holds up plugins.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// How many threads invocations share, on a runtime of the host's own. Default: one a core.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
@@ -119,19 +132,10 @@ impl PluginHostBuilder {
             self.compiler.take().unwrap_or_else(|| Arc::new(InProcessCompiler::new(engine.clone())));
         let interfaces = std::mem::take(&mut self.interfaces);
         let loader = Loader::new(engine, compiler, self.cache.take(), interfaces)?;
-        let threads =
-            self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads.max(2))
-            .thread_name("erp-plugin")
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                HostError::new(
-                    erp_plugin_model::ErrorCode::Internal,
-                    format!("no threads can be had: {error}"),
-                )
-            })?;
-        PluginHost::start(self, loader, runtime).await
+        let executor = match self.runtime.take() {
+            Some(handle) => Executor::lent(handle)?,
+            None => Executor::own(self.threads)?,
+        };
+        PluginHost::start(self, loader, executor).await
     }
 }

@@ -80,8 +80,10 @@ impl Catalog {
         self.plugins.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    pub(crate) fn insert(&self, plugin: Arc<Installed>) {
-        self.plugins.write().unwrap_or_else(PoisonError::into_inner).insert(plugin.name().clone(), plugin);
+    /// Adds a plugin, unless it is there: a version never changes, and what is there may have been loaded.
+    pub(crate) fn learn(&self, plugin: Arc<Installed>) {
+        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
+        plugins.entry(plugin.name().clone()).or_insert(plugin);
     }
 
     /// All of them, by name.

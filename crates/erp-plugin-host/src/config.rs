@@ -9,6 +9,8 @@ use crate::host::Inner;
 
 /// The longest configuration key, in bytes.
 const MAX_KEY: usize = 100;
+/// The most bytes of a value's JSON: every call of the plugin has all values at hand.
+const MAX_VALUE: usize = 64 << 10;
 
 impl Inner {
     pub(crate) async fn set_config(
@@ -18,6 +20,7 @@ impl Inner {
         key: &str,
         value: Option<Json>,
     ) -> HostResult<()> {
+        self.check_tenant(tenant).await?;
         let active = self.active(tenant, plugin).await?;
         check_key(key)?;
         if let Some(manifest) = &active.plugin.manifest {
@@ -41,7 +44,7 @@ impl Inner {
                 .into());
             }
         }
-        let text = value.map(|value| value.to_string());
+        let text = text(key, value)?;
         let mut own = self.change(tenant).await?;
         own.set_config(plugin, key, text.as_deref()).await?;
         own.commit(None).await?;
@@ -56,13 +59,26 @@ impl Inner {
                 HostError::invalid(format!("platform key {} must begin with `system.`", quote(key))).into()
             );
         }
-        let text = value.map(|value| value.to_string());
-        let mut platform = self.platform().await?;
+        let text = text(key, value)?;
+        let mut platform = self.change_platform().await?;
         platform.set_system_config(key, text.as_deref()).await?;
         platform.commit().await?;
         self.activations.forget_all();
         Ok(())
     }
+}
+
+/// A value as it is kept.
+fn text(key: &str, value: Option<Json>) -> Result<Option<String>, HostError> {
+    let text = value.map(|value| value.to_string());
+    if let Some(length) = text.as_ref().map(String::len)
+        && length > MAX_VALUE
+    {
+        return Err(HostError::invalid(format!(
+            "configuration {key} has {length} bytes of JSON, {MAX_VALUE} are allowed; keep it in a record"
+        )));
+    }
+    Ok(text)
 }
 
 fn check_key(key: &str) -> Result<(), HostError> {

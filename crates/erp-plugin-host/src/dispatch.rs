@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use erp_plugin_host_api::Cause;
 use erp_plugin_model::event::Delivery;
-use erp_plugin_model::{ErrorCode, EventType, HostError, Identity, PluginName, TenantId};
+use erp_plugin_model::{ErrorCode, EventId, EventType, HostError, Identity, PluginName, TenantId};
 use erp_plugin_runtime::Export;
 use erp_plugin_storage::{Failure, Mode};
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
 use crate::invoke::Call;
+use crate::report::InvocationReport;
 
 /// How often a failed delivery is tried again before it is set aside.
 const RETRIES: u32 = 3;
@@ -26,10 +27,27 @@ pub struct ParkedDelivery {
     pub tenant: TenantId,
     /// The plugin that could not handle it.
     pub plugin: PluginName,
+    /// The event.
+    pub event: EventId,
     /// The event's type.
     pub event_type: EventType,
-    /// What it failed with the last time.
-    pub error: HostError,
+    /// How often it was attempted.
+    pub attempts: u32,
+    /// What it failed with the last time: `code: message`.
+    pub error: String,
+}
+
+impl ParkedDelivery {
+    fn new(delivery: &Delivery, error: String) -> Self {
+        Self {
+            tenant: delivery.tenant.clone(),
+            plugin: delivery.plugin.clone(),
+            event: delivery.event,
+            event_type: delivery.event_type.clone(),
+            attempts: delivery.attempt,
+            error,
+        }
+    }
 }
 
 /// What a drain did.
@@ -49,8 +67,39 @@ pub struct DrainReport {
 
 /// What became of one claimed delivery.
 enum Handled {
+    Done {
+        fuel: u64,
+    },
+    Failed {
+        fuel: u64,
+        parked: Option<ParkedDelivery>,
+    },
+    /// The plugin was disabled in this moment: it waits until it is enabled again.
+    Left,
+}
+
+/// How an attempt ended.
+enum Attempt {
     Done { fuel: u64 },
-    Failed { fuel: u64, parked: Option<ParkedDelivery> },
+    Failed { fuel: u64, error: HostError },
+    Left,
+}
+
+impl DrainReport {
+    fn add(&mut self, handled: Handled) {
+        match handled {
+            Handled::Done { fuel } => {
+                self.delivered += 1;
+                self.fuel += fuel;
+            }
+            Handled::Failed { fuel, parked } => {
+                self.failed += 1;
+                self.fuel += fuel;
+                self.parked.extend(parked);
+            }
+            Handled::Left => {}
+        }
+    }
 }
 
 impl Inner {
@@ -65,11 +114,12 @@ impl Inner {
         self.end_edge(edge, published).await
     }
 
+    /// In rounds: there are no leases yet, so what was claimed must be done before a stream is claimed again.
     pub(crate) async fn drain(self: &Arc<Self>) -> HostResult<DrainReport> {
         let _alone = self.draining.lock().await;
         let mut report = DrainReport::default();
         loop {
-            let mut platform = self.platform().await?;
+            let mut platform = self.change_platform().await?;
             let dispatched = platform.dispatch(DISPATCH_BATCH).await?;
             let claimed = platform.claim(CLAIM_BATCH).await?;
             platform.commit().await?;
@@ -83,64 +133,111 @@ impl Inner {
                 let inner = Arc::clone(self);
                 tasks.spawn(async move { inner.deliver(delivery).await });
             }
-            while let Some(handled) = tasks.join_next().await {
-                match handled.map_err(|_| HostFailure::ShuttingDown)?? {
-                    Handled::Done { fuel } => {
-                        report.delivered += 1;
-                        report.fuel += fuel;
-                    }
-                    Handled::Failed { fuel, parked } => {
-                        report.failed += 1;
-                        report.fuel += fuel;
-                        report.parked.extend(parked);
-                    }
+            // A fault of one ends the drain, but none of the others half-way.
+            let mut fault = None;
+            while let Some(ended) = tasks.join_next().await {
+                match ended {
+                    Ok(Ok(handled)) => report.add(handled),
+                    Ok(Err(error)) => fault = Some(error),
+                    Err(ended) => match ended.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => fault = Some(HostFailure::ShuttingDown),
+                    },
                 }
+            }
+            if let Some(fault) = fault {
+                return Err(fault);
             }
         }
     }
 
+    /// Deliveries that were set aside, the oldest first.
+    pub(crate) async fn parked(&self, limit: u32) -> HostResult<Vec<ParkedDelivery>> {
+        let mut platform = self.look_at_platform().await?;
+        let parked = platform.parked(limit).await?;
+        platform.rollback().await?;
+        Ok(parked.into_iter().map(|parked| ParkedDelivery::new(&parked.delivery, parked.error)).collect())
+    }
+
     async fn deliver(&self, delivery: Delivery) -> HostResult<Handled> {
-        let (error, fuel) = match self.handle(&delivery).await {
-            Ok((Ok(()), fuel)) => return Ok(Handled::Done { fuel }),
-            Ok((Err(error), fuel)) => (error, fuel),
-            Err(HostFailure::Refused(error)) => (error, 0),
-            // What was installed cannot be loaded: no reason to stop everybody else's deliveries.
-            Err(HostFailure::Load(error)) => (HostError::new(ErrorCode::Unavailable, error.to_string()), 0),
-            Err(other) => return Err(other),
+        let (error, fuel) = if delivery.attempt > RETRIES + 1 {
+            // Attempts are counted when they begin, and failures end here at the last one.
+            let error = format!("{} attempts ended with the process that made them", delivery.attempt - 1);
+            (HostError::new(ErrorCode::Internal, error), 0)
+        } else {
+            match self.attempt(&delivery).await? {
+                Attempt::Done { fuel } => return Ok(Handled::Done { fuel }),
+                Attempt::Left => return Ok(Handled::Left),
+                Attempt::Failed { fuel, error } => (error, fuel),
+            }
         };
         let park = delivery.attempt > RETRIES;
         let text = error.to_string();
         let at = self.services.clock.now();
-        let mut platform = self.platform().await?;
-        platform.record_failure(Failure { delivery: &delivery, error: &text, park, at }).await?;
+        let mut platform = self.change_platform().await?;
+        let ours = platform.record_failure(Failure { delivery: &delivery, error: &text, park, at }).await?;
         platform.commit().await?;
-        let parked = park.then(|| ParkedDelivery {
-            tenant: delivery.tenant.clone(),
-            plugin: delivery.plugin.clone(),
-            event_type: delivery.event_type.clone(),
-            error,
-        });
+        let parked = (park && ours).then(|| ParkedDelivery::new(&delivery, text));
         Ok(Handled::Failed { fuel, parked })
     }
 
-    async fn handle(&self, delivery: &Delivery) -> HostResult<(Result<(), HostError>, u64)> {
-        let active = self.active(&delivery.tenant, &delivery.plugin).await?;
-        let report = self
-            .invoke(Call {
-                identity: Identity::system(
-                    delivery.tenant.clone(),
-                    self.system.clone(),
-                    delivery.caused_by.clone(),
-                ),
-                active,
-                export: Export::HandleEvent {
-                    event_type: delivery.event_type.to_string(),
-                    payload: delivery.payload.clone(),
-                },
-                cause: Cause::Delivery(Box::new(delivery.clone())),
-                mark: None,
-            })
-            .await?;
-        Ok((report.outcome, report.usage.fuel))
+    /// Calls the plugin. `Err` is a fault of the platform, for which the plugin's attempts are not used up.
+    async fn attempt(&self, delivery: &Delivery) -> HostResult<Attempt> {
+        let ended = self.handle(delivery).await;
+        match ended {
+            Ok(Some(report)) => match report.outcome {
+                Ok(()) => Ok(Attempt::Done { fuel: report.usage.fuel }),
+                Err(error) if report.platform_fault => self.give_back(delivery, error.into()).await,
+                Err(error) => Ok(Attempt::Failed { fuel: report.usage.fuel, error }),
+            },
+            Ok(None) => {
+                self.release(delivery).await?;
+                Ok(Attempt::Left)
+            }
+            // What was installed cannot be loaded: no reason to stop everybody else's deliveries.
+            Err(HostFailure::Load(error)) => Ok(Attempt::Failed {
+                fuel: 0,
+                error: HostError::new(ErrorCode::Unavailable, error.to_string()),
+            }),
+            Err(fault) => self.give_back(delivery, fault).await,
+        }
+    }
+
+    /// Gives a delivery back that the platform itself could not attempt.
+    async fn give_back(&self, delivery: &Delivery, fault: HostFailure) -> HostResult<Attempt> {
+        // The fault is worth telling, not that the database it came from also fails at this.
+        drop(self.release(delivery).await);
+        Err(fault)
+    }
+
+    async fn release(&self, delivery: &Delivery) -> HostResult<()> {
+        let mut platform = self.change_platform().await?;
+        platform.release(delivery).await?;
+        Ok(platform.commit().await?)
+    }
+
+    /// Calls the plugin; `None` if it is not enabled.
+    async fn handle(&self, delivery: &Delivery) -> HostResult<Option<InvocationReport>> {
+        let Delivery { tenant, plugin, .. } = delivery;
+        let mut active = self.active(tenant, plugin).await?;
+        if !active.is_enabled() {
+            // It was when the delivery was claimed, perhaps by another process's doing.
+            self.activations.forget(tenant, plugin);
+            active = self.active(tenant, plugin).await?;
+        }
+        if !active.is_enabled() {
+            return Ok(None);
+        }
+        let call = Call {
+            identity: Identity::system(tenant.clone(), self.system.clone(), delivery.caused_by.clone()),
+            active,
+            export: Export::HandleEvent {
+                event_type: delivery.event_type.to_string(),
+                payload: delivery.payload.clone(),
+            },
+            cause: Cause::Delivery(Box::new(delivery.clone())),
+            mark: None,
+        };
+        Ok(Some(self.invoke(call).await?))
     }
 }

@@ -1,4 +1,4 @@
-//! The host's public face: each call runs as a task of the host's own runtime.
+//! The host's public face: each call runs as a task of its own.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use erp_plugin_storage::{
     LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, Transaction,
     TransactionOptions, UsageTotal,
 };
-use tokio::runtime::Runtime;
 
 use crate::activation::Activations;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
-use crate::dispatch::DrainReport;
+use crate::dispatch::{DrainReport, ParkedDelivery};
 use crate::edge::Records;
-use crate::error::{HostFailure, HostResult};
+use crate::error::HostResult;
+use crate::executor::Executor;
 use crate::install::InstallOptions;
+use crate::locks::Locks;
 use crate::report::InvocationReport;
 use crate::slots::Slots;
 use crate::tenants::KnownTenants;
 
 /// How long the host waits for the database when no invocation's deadline says otherwise.
-const PLATFORM_PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs plugins for the tenants of a platform.
 pub struct PluginHost {
     inner: Arc<Inner>,
-    /// `None` only while it is being dropped.
-    runtime: Option<Runtime>,
+    executor: Executor,
 }
 
 /// What every task of a host shares.
@@ -50,8 +50,8 @@ pub(crate) struct Inner {
     pub(crate) system: UserId,
     /// Held while an installation changes what is installed.
     pub(crate) installing: tokio::sync::Mutex<()>,
-    /// Held while a plugin is enabled, so that its lifecycle calls happen once.
-    pub(crate) enabling: tokio::sync::Mutex<()>,
+    /// Held while a plugin is enabled in a tenant, so that its lifecycle calls happen once.
+    pub(crate) enabling: Locks<(TenantId, PluginName)>,
     /// Held by whoever works off deliveries.
     pub(crate) draining: tokio::sync::Mutex<()>,
 }
@@ -83,7 +83,7 @@ impl PluginHost {
     pub(crate) async fn start(
         builder: PluginHostBuilder,
         loader: Loader,
-        runtime: Runtime,
+        executor: Executor,
     ) -> HostResult<Self> {
         let slots = Slots::new(loader.engine().options().sandboxes);
         let inner = Inner {
@@ -99,10 +99,10 @@ impl PluginHost {
             bare_components: builder.bare_components,
             system: UserId::parse("system")?,
             installing: tokio::sync::Mutex::default(),
-            enabling: tokio::sync::Mutex::default(),
+            enabling: Locks::default(),
             draining: tokio::sync::Mutex::default(),
         };
-        let host = Self { inner: Arc::new(inner), runtime: Some(runtime) };
+        let host = Self { inner: Arc::new(inner), executor };
         host.run(|inner| async move { inner.read_catalog().await }).await?;
         Ok(host)
     }
@@ -184,9 +184,15 @@ impl PluginHost {
     }
 
     /// Works off events until nothing is left: numbers what was published, and delivers it in order, stream by
-    /// stream.
+    /// stream. A handler that fails is tried again three times, then its delivery is set aside. `Err` is for a fault of
+    /// the platform (storage, authorizer): it uses up nobody's attempts, and the next drain goes on where this stopped.
     pub async fn drain(&self) -> HostResult<DrainReport> {
         self.run(|inner| async move { inner.drain().await }).await
+    }
+
+    /// Deliveries of all tenants that were set aside, the oldest first.
+    pub async fn parked(&self, limit: u32) -> HostResult<Vec<ParkedDelivery>> {
+        self.run(|inner| async move { inner.parked(limit).await }).await
     }
 
     /// Sets a value of a plugin's configuration in a tenant, or takes it away.
@@ -216,61 +222,54 @@ impl PluginHost {
     /// Log lines of a tenant, the oldest of those wanted first.
     pub async fn log(&self, tenant: &str, query: LogQuery) -> HostResult<Vec<StoredLogLine>> {
         let tenant = TenantId::parse(tenant)?;
-        self.run(|inner| async move { Ok(inner.look(&tenant).await?.log(&query).await?) }).await
+        self.run(|inner| async move { Ok(inner.look_at(&tenant).await?.log(&query).await?) }).await
     }
 
     /// What each plugin used in a tenant.
     pub async fn usage(&self, tenant: &str) -> HostResult<Vec<UsageTotal>> {
         let tenant = TenantId::parse(tenant)?;
-        self.run(|inner| async move { Ok(inner.look(&tenant).await?.usage().await?) }).await
+        self.run(|inner| async move { Ok(inner.look_at(&tenant).await?.usage().await?) }).await
     }
 
     /// How many events a tenant's outbox holds.
     pub async fn event_count(&self, tenant: &str) -> HostResult<u64> {
         let tenant = TenantId::parse(tenant)?;
-        self.run(|inner| async move { Ok(inner.look(&tenant).await?.event_count().await?) }).await
+        self.run(|inner| async move { Ok(inner.look_at(&tenant).await?.event_count().await?) }).await
     }
 
-    /// Runs work as a task of the host's runtime.
+    /// Runs work as a task of its own.
     pub(crate) async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> HostResult<T>
     where
         T: Send + 'static,
         F: Future<Output = HostResult<T>> + Send + 'static,
     {
-        let runtime = self.runtime.as_ref().ok_or(HostFailure::ShuttingDown)?;
-        match runtime.spawn(work(Arc::clone(&self.inner))).await {
-            Ok(done) => done,
-            Err(ended) => match ended.try_into_panic() {
-                // A panic of the host's own code outside of any guest is its caller's to see.
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(HostFailure::ShuttingDown),
-            },
-        }
-    }
-}
-
-impl Drop for PluginHost {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Dropping a runtime waits, which is not allowed inside another one.
-            runtime.shutdown_background();
-        }
+        self.executor.run(work(Arc::clone(&self.inner))).await
     }
 }
 
 impl Inner {
-    fn platform_options(mode: Mode) -> TransactionOptions {
-        TransactionOptions {
-            mode,
-            deadline: Instant::now() + PLATFORM_PATIENCE,
-            writer_hold: PLATFORM_PATIENCE,
-        }
+    /// A change of the system's own tables, short enough for everybody else to wait for.
+    pub(crate) async fn change_platform(&self) -> HostResult<Box<dyn PlatformTransaction>> {
+        self.begin_platform(Mode::Write, self.limits.writer_hold()).await
     }
 
-    /// A transaction on the system's own tables.
-    pub(crate) async fn platform(&self) -> HostResult<Box<dyn PlatformTransaction>> {
-        let scope = PlatformScope::granted_by_host();
-        Ok(self.services.storage.begin_platform(scope, Self::platform_options(Mode::Write)).await?)
+    /// A change of the system's own tables that may take long: an installation makes tables and keeps a component.
+    pub(crate) async fn change_platform_patiently(&self) -> HostResult<Box<dyn PlatformTransaction>> {
+        self.begin_platform(Mode::Write, PATIENCE).await
+    }
+
+    /// A look at the system's own tables.
+    pub(crate) async fn look_at_platform(&self) -> HostResult<Box<dyn PlatformTransaction>> {
+        self.begin_platform(Mode::Read, PATIENCE).await
+    }
+
+    async fn begin_platform(
+        &self,
+        mode: Mode,
+        writer_hold: Duration,
+    ) -> HostResult<Box<dyn PlatformTransaction>> {
+        let options = TransactionOptions { mode, deadline: Instant::now() + PATIENCE, writer_hold };
+        Ok(self.services.storage.begin_platform(PlatformScope::granted_by_host(), options).await?)
     }
 
     /// A transaction of the host's own in one tenant.
@@ -283,13 +282,21 @@ impl Inner {
         self.own(tenant, Mode::Read).await
     }
 
+    /// As [`look`](Self::look), for somebody who named the tenant.
+    pub(crate) async fn look_at(&self, tenant: &TenantId) -> HostResult<Box<dyn Transaction>> {
+        self.check_tenant(tenant).await?;
+        self.look(tenant).await
+    }
+
     async fn own(&self, tenant: &TenantId, mode: Mode) -> HostResult<Box<dyn Transaction>> {
         let scope = TenantScope::granted_by_host(tenant.clone());
-        Ok(self.services.storage.begin(&scope, Self::platform_options(mode)).await?)
+        let writer_hold = self.limits.writer_hold();
+        let options = TransactionOptions { mode, deadline: Instant::now() + PATIENCE, writer_hold };
+        Ok(self.services.storage.begin(&scope, options).await?)
     }
 
     pub(crate) async fn system_config(&self) -> HostResult<Vec<(String, String)>> {
-        let mut platform = self.platform().await?;
+        let mut platform = self.look_at_platform().await?;
         let config = platform.system_config().await?;
         platform.rollback().await?;
         Ok(config)

@@ -16,6 +16,9 @@ use crate::host::{Inner, PluginSummary};
 /// The names that stand for the host and the platform in events, permissions and records.
 const RESERVED_NAMES: [&str; 3] = ["core", "system", "plugin"];
 
+/// The tenant in which an installation tries `init`. It has no records and never will.
+pub(crate) const TRIAL_TENANT: &str = "installation-trial";
+
 /// How a component is to be installed.
 #[derive(Clone, Debug, Default)]
 pub struct InstallOptions {
@@ -23,6 +26,15 @@ pub struct InstallOptions {
     pub name: Option<PluginName>,
     /// What is granted of what the manifest asks for. `None` grants all of it.
     pub granted: Option<Capabilities>,
+}
+
+/// How the keeping of an installation ended.
+enum Kept {
+    New,
+    /// Another process on the same database was first.
+    InstalledElsewhere,
+    /// The entity's table is another's.
+    OthersTable(EntityRef),
 }
 
 impl Inner {
@@ -47,15 +59,25 @@ impl Inner {
         let plugin = Arc::new(plugin);
         self.try_init(&plugin).await?;
 
-        let kept = self.keep(&plugin, &component).await?;
-        if let Some(entity) = kept {
-            return Err(HostError::new(
-                ErrorCode::AlreadyExists,
-                format!("a table for {entity} was made from another schema; rename the entity, or remove that plugin"),
-            )
-            .into());
+        match self.keep(&plugin, &component).await? {
+            Kept::New => {}
+            Kept::InstalledElsewhere => {
+                self.read_catalog().await?;
+                let present = self.catalog.get(&plugin.record.name);
+                let present = present.ok_or_else(|| StorageError::new(ErrorKind::Busy, "install"))?;
+                return self.already_there(&present, &plugin.record);
+            }
+            Kept::OthersTable(entity) => {
+                return Err(HostError::new(
+                    ErrorCode::AlreadyExists,
+                    format!(
+                        "a table for {entity} was made from another schema; rename the entity, or remove that plugin"
+                    ),
+                )
+                .into());
+            }
         }
-        self.catalog.insert(Arc::clone(&plugin));
+        self.catalog.learn(Arc::clone(&plugin));
         self.activations.forget_all();
         Ok(self.summary(&plugin))
     }
@@ -68,14 +90,15 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads what is installed when the host starts. Nothing is compiled yet.
+    /// Reads what is installed: when the host starts, and when it is asked for a plugin that another process may have
+    /// installed since. Nothing is compiled yet.
     pub(crate) async fn read_catalog(&self) -> HostResult<()> {
-        let mut platform = self.platform().await?;
+        let mut platform = self.look_at_platform().await?;
         for record in platform.versions().await? {
             let manifest = record.manifest.as_deref().map(Manifest::from_json).transpose()?;
             let granted = Capabilities::from_json(&record.granted, &record.name)?;
             let dynamic = platform.dynamic_entities(&record.name).await?;
-            self.catalog.insert(Arc::new(Installed::new(record, manifest, granted, dynamic)));
+            self.catalog.learn(Arc::new(Installed::new(record, manifest, granted, dynamic)));
         }
         Ok(platform.rollback().await?)
     }
@@ -132,11 +155,15 @@ impl Inner {
     }
 
     fn already_there(&self, present: &Installed, record: &PluginVersion) -> HostResult<PluginSummary> {
-        if present.record.component == record.component {
+        if present.record.component == record.component && present.record.granted == record.granted {
             return Ok(self.summary(present));
         }
         let (name, own, new) = (&record.name, &present.record.version, &record.version);
-        let message = if own == new {
+        let message = if present.record.component == record.component {
+            format!(
+                "{name} {own} is installed with other rights; this release cannot change them while it is"
+            )
+        } else if own == new {
             format!(
                 "{name} {own} is installed with other bytes, and a version never changes; raise the version"
             )
@@ -171,7 +198,7 @@ impl Inner {
 
     /// Calls `init` in a tenant that does not exist, and rolls everything back.
     async fn try_init(&self, plugin: &Arc<Installed>) -> HostResult<()> {
-        let nobody = TenantId::parse("installation-trial")?;
+        let nobody = TenantId::parse(TRIAL_TENANT)?;
         let schemas: Vec<EntitySchema> =
             plugin.entities.values().map(|entity| entity.schema().clone()).collect();
         match self.trial(&nobody, plugin, schemas, Export::Init).await? {
@@ -182,25 +209,24 @@ impl Inner {
         }
     }
 
-    /// Keeps component, version and tables in one transaction. Returns the entity whose table is another's.
-    async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<Option<EntityRef>> {
-        let mut platform = self.platform().await?;
+    /// Keeps component, version and tables in one transaction.
+    async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<Kept> {
+        let mut platform = self.change_platform_patiently().await?;
         let mut schemas: Vec<_> = plugin.entities.values().map(|entity| entity.schema()).collect();
         schemas.sort_by(|a, b| a.name.cmp(&b.name));
         for schema in schemas {
             if !platform.create_entity(schema).await? {
                 platform.rollback().await?;
-                return Ok(Some(schema.name.clone()));
+                return Ok(Kept::OthersTable(schema.name.clone()));
             }
         }
         platform.put_component(&plugin.record.component, component).await?;
         if !platform.add_version(&plugin.record).await? {
-            // Another process has installed it in this very moment.
             platform.rollback().await?;
-            return Err(StorageError::new(ErrorKind::Busy, "install").into());
+            return Ok(Kept::InstalledElsewhere);
         }
         platform.commit().await?;
-        Ok(None)
+        Ok(Kept::New)
     }
 }
 

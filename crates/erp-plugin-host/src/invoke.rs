@@ -41,7 +41,7 @@ impl Inner {
         export: Export,
     ) -> HostResult<InvocationReport> {
         let active = self.active(&identity.tenant, plugin).await?;
-        if !active.state.as_ref().is_some_and(|state| state.enabled) {
+        if !active.is_enabled() {
             return Err(HostError::new(
                 ErrorCode::NotFound,
                 format!("{plugin} is not enabled in {}; enable it there first", identity.tenant),
@@ -191,9 +191,8 @@ impl Inner {
         if let Some(active) = self.activations.get(tenant, plugin) {
             return Ok(active);
         }
-        let installed = self.catalog.get(plugin).ok_or_else(|| {
-            HostError::not_found(format!("no plugin {plugin} is installed; install it first"))
-        })?;
+        let generation = self.activations.generation();
+        let installed = self.installed(plugin).await?;
         let mut own = self.look(tenant).await?;
         let state = own.activation(plugin).await?;
         let config = own.config(plugin).await?;
@@ -201,15 +200,26 @@ impl Inner {
         let system_config = self.system_config().await?;
         let caller = Arc::new(activation::caller(&installed, &self.catalog, &config, &system_config));
         let active = Active { plugin: installed, caller, state };
-        self.activations.put(tenant, active.clone());
+        self.activations.put(generation, tenant, active.clone());
         Ok(active)
+    }
+
+    /// An installed plugin, by this process or by another one on the same database.
+    pub(crate) async fn installed(&self, plugin: &PluginName) -> HostResult<Arc<Installed>> {
+        if let Some(installed) = self.catalog.get(plugin) {
+            return Ok(installed);
+        }
+        self.read_catalog().await?;
+        self.catalog.get(plugin).ok_or_else(|| {
+            HostError::not_found(format!("no plugin {plugin} is installed; install it first")).into()
+        })
     }
 
     /// The loaded component of a plugin; read from storage and loaded at its first call.
     async fn load(&self, plugin: &Installed) -> HostResult<LoadedPlugin> {
         let load = async || {
             let hash = &plugin.record.component;
-            let mut platform = self.platform().await?;
+            let mut platform = self.look_at_platform().await?;
             let bytes = platform.component(hash).await?;
             platform.rollback().await?;
             let bytes = bytes.ok_or_else(|| StorageError::new(ErrorKind::Corrupt, "component"))?;

@@ -4,7 +4,7 @@
 //! composition root, the engine comes from `erp-plugin-runtime`.
 //!
 //! Invariants:
-//! - Every call runs as a task of the host's own runtime: a caller that goes away cancels nothing half-way.
+//! - Every call runs as a task of its own: a caller that goes away cancels nothing half-way.
 //! - Permits are taken in one order: tenant, sandbox, storage. Nobody who holds a later one waits for an earlier one.
 //! - An invocation that lost its transaction is run again as a whole, in a fresh sandbox, within one deadline.
 
@@ -16,10 +16,12 @@ mod config;
 mod dispatch;
 mod edge;
 mod error;
+mod executor;
 mod host;
 mod install;
 mod invoke;
 mod lifecycle;
+mod locks;
 mod report;
 mod slots;
 mod tenants;

@@ -14,7 +14,9 @@ impl Inner {
     /// as done in its own transaction.
     pub(crate) async fn enable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
         self.check_tenant(tenant).await?;
-        let _one_at_a_time = self.enabling.lock().await;
+        let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
+        // Another process may have changed it.
+        self.activations.forget(tenant, plugin);
         let active = self.active(tenant, plugin).await?;
         let version = active.plugin.record.version.clone();
         let told = active.state.as_ref().is_some_and(|state| state.tenant_told);
@@ -39,6 +41,8 @@ impl Inner {
     }
 
     pub(crate) async fn disable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
+        self.check_tenant(tenant).await?;
+        let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
         self.set_enabled(tenant, plugin, false).await
     }
 
@@ -70,11 +74,15 @@ impl Inner {
     }
 
     async fn set_enabled(&self, tenant: &TenantId, plugin: &PluginName, enabled: bool) -> HostResult<()> {
-        let active = self.active(tenant, plugin).await?;
-        let Some(state) = active.state.filter(|state| state.enabled != enabled) else { return Ok(()) };
+        let subscriptions = self.installed(plugin).await?.subscriptions();
         let mut own = self.change(tenant).await?;
-        own.set_activation(&ActivationState { enabled, ..state }, &active.plugin.subscriptions()).await?;
-        own.commit(None).await?;
+        match own.activation(plugin).await? {
+            Some(state) if state.enabled != enabled => {
+                own.set_activation(&ActivationState { enabled, ..state }, &subscriptions).await?;
+                own.commit(None).await?;
+            }
+            _ => own.rollback(None).await?,
+        }
         self.activations.forget(tenant, plugin);
         Ok(())
     }

@@ -1,10 +1,11 @@
 //! What an invocation did, as its caller is told.
 
-use erp_plugin_host_api::{Finished, Verb, Write};
+use erp_plugin_host_api::{Fatal, Finish, Finished, Verb, Write};
 use erp_plugin_model::event::NewEvent;
 use erp_plugin_model::usage::{LogLine, Usage};
 use erp_plugin_model::{EntityRef, HostError, InvocationId, RecordId};
 use erp_plugin_runtime::FailureKind;
+use erp_plugin_storage::ErrorKind;
 
 /// A record that an invocation wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct InvocationReport {
     pub writes: Vec<WrittenRecord>,
     /// How often it was run: more than once after a lost transaction.
     pub attempts: u32,
+    /// Whether the storage failed, which the plugin can do nothing about.
+    pub(crate) platform_fault: bool,
 }
 
 impl InvocationReport {
@@ -49,6 +52,11 @@ impl InvocationReport {
     ) -> Self {
         let Finished { id, outcome, usage, log, events, writes, .. } = finished;
         let (failure, detail) = failure.unzip();
+        let fatal = match (&outcome, &failure) {
+            (_, Some(FailureKind::Host(fatal))) | (Err(Finish::Failed(fatal)), _) => Some(fatal),
+            _ => None,
+        };
+        let platform_fault = fatal.is_some_and(is_platform_fault);
         Self {
             id,
             outcome: outcome.map_err(|reason| reason.to_host_error()),
@@ -59,8 +67,17 @@ impl InvocationReport {
             events,
             writes: writes.iter().map(written).collect(),
             attempts,
+            platform_fault,
         }
     }
+}
+
+/// Limits that the guest itself has reached, and questions that should never have been asked, are none.
+fn is_platform_fault(fatal: &Fatal) -> bool {
+    matches!(fatal, Fatal::Storage(error) if !matches!(
+        error.kind,
+        ErrorKind::DeadlineExceeded | ErrorKind::WriterHoldExceeded | ErrorKind::Bug
+    ))
 }
 
 fn written(write: &Write) -> WrittenRecord {

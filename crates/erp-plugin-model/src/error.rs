@@ -73,6 +73,9 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+/// The longest message, in bytes. Some list what would have been right, and that a plugin may have made long.
+const LONGEST_MESSAGE: usize = 4 << 10;
+
 /// An answer that says no: a code for programs and a message that names the field, the limit, the value and the
 /// way out. Never SQL, a path, or anything of another tenant. `Display` is contract v0's form, `code: message`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,9 +88,14 @@ pub struct HostError {
 }
 
 impl HostError {
-    /// An error with this code and message.
+    /// An error with this code and message, which is cut after 4 KiB.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > LONGEST_MESSAGE {
+            message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+            message.push('…');
+        }
+        Self { code, message }
     }
 
     /// `invalid-input`.
@@ -117,5 +125,14 @@ mod tests {
         }
         assert_eq!(ErrorCode::from_wire("teapot"), ErrorCode::Internal);
         assert_eq!(HostError::invalid("no").to_string(), "invalid-input: no");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let longest = "x".repeat(LONGEST_MESSAGE);
+        assert_eq!(HostError::invalid(&*longest).message, longest);
+        let cut = HostError::invalid(format!("x{}", "名".repeat(LONGEST_MESSAGE))).message;
+        assert!(cut.starts_with("x名") && cut.ends_with("名…"));
+        assert!(cut.len() <= LONGEST_MESSAGE + '…'.len_utf8());
     }
 }

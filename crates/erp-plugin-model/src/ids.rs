@@ -99,8 +99,9 @@ name!(
     /// A plugin's name; the prefix of its tables, permissions and events.
     PluginName,
     "plugin name",
-    "2 to 24 of a-z 0-9 -, beginning with a letter",
-    |text| (2..=24).contains(&text.len()) && text.starts_with(is_lower) && text.bytes().all(is_plugin_byte)
+    "2 to 24 of a-z 0-9 -, beginning with a letter, without a double or trailing hyphen; sqlite, pg and what begins \
+     with sqlite- or pg- belong to the databases",
+    is_plugin_name
 );
 name!(
     /// A kind of record, as its own plugin calls it.
@@ -127,6 +128,17 @@ name!(
             && text.split('.').all(|segment| !segment.is_empty() && segment.bytes().all(is_segment_byte))
     }
 );
+
+/// A plugin's tables are called `<plugin>__<entity>`, with `-` as `_`, and their indexes `<table>__<field>__…`. A double
+/// or trailing hyphen could make one plugin's table another's index; and databases keep some prefixes for themselves.
+fn is_plugin_name(text: &str) -> bool {
+    (2..=24).contains(&text.len())
+        && text.starts_with(is_lower)
+        && text.bytes().all(is_plugin_byte)
+        && !text.contains("--")
+        && !text.ends_with('-')
+        && !matches!(text.split('-').next(), Some("sqlite" | "pg"))
+}
 
 fn is_lower(c: char) -> bool {
     c.is_ascii_lowercase()
@@ -263,10 +275,22 @@ mod tests {
         ] {
             assert!(EntityName::parse(bad).is_err(), "{bad}");
         }
-        for good in ["ab", "inventory", "crm-2"] {
+        for good in ["ab", "inventory", "crm-2", "a-b-c", "pgp", "sqlite3", "my-sqlite"] {
             assert!(PluginName::parse(good).is_ok(), "{good}");
         }
-        for bad in ["a", "A1", "2b", "a_b", "abcdefghijklmnopqrstuvwxy"] {
+        for bad in [
+            "a",
+            "A1",
+            "2b",
+            "a_b",
+            "abcdefghijklmnopqrstuvwxy",
+            "inventory--item--sku",
+            "inventory-",
+            "sqlite",
+            "sqlite-tools",
+            "pg",
+            "pg-stats",
+        ] {
             assert!(PluginName::parse(bad).is_err(), "{bad}");
         }
         for good in ["a.b", "order.created", "demo.order.approved", "a.b.c.d.e.f.g.h", "x-1.y_2"] {

@@ -8,6 +8,7 @@
 //! no present variant carries it; 3. its JSON form in `erp-plugin-host-api` (`json/`); 4. its column type in each
 //! backend's `columns.rs`; 5. a case in the conformance suite.
 
+mod check;
 pub mod entity_ref;
 pub mod error;
 pub mod event;

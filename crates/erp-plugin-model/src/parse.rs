@@ -75,15 +75,18 @@ pub fn decimal_from_float(number: f64, precision: u8, scale: u8) -> Result<i64, 
 
 /// Appends a `decimal` with exactly `scale` digits after the point.
 pub fn write_decimal(units: i64, scale: u8, out: &mut Vec<u8>) {
-    let digits = format!("{:0width$}", units.unsigned_abs(), width = usize::from(scale) + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - usize::from(scale));
     if units < 0 {
         out.push(b'-');
     }
-    out.extend_from_slice(whole.as_bytes());
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(units.unsigned_abs()).as_bytes();
+    let scale = usize::from(scale);
+    let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
+    out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
     if scale > 0 {
         out.push(b'.');
-        out.extend_from_slice(fraction.as_bytes());
+        out.extend(std::iter::repeat_n(b'0', scale - fraction.len()));
+        out.extend_from_slice(fraction);
     }
 }
 

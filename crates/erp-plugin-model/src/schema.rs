@@ -6,17 +6,10 @@ use crate::ids::FieldName;
 use crate::{EntityRef, Labels, Value};
 
 /// Fields that the host sets on every record. No entity may declare one of these names.
-pub const SYSTEM_FIELDS: [&str; 9] = [
-    "id",
-    "tenant_id",
-    "version",
-    "created_at",
-    "created_by",
-    "updated_at",
-    "updated_by",
-    "deleted_at",
-    "data",
-];
+pub const SYSTEM_FIELDS: [&str; 8] =
+    ["id", "tenant_id", "version", "created_at", "created_by", "updated_at", "updated_by", "deleted_at"];
+/// Columns that the host has beside them and shows to nobody. No entity may declare one of these names either.
+pub const HIDDEN_COLUMNS: [&str; 2] = ["data", "deleted_by"];
 
 /// The most fields an entity may have.
 pub const MAX_FIELDS: usize = 200;
@@ -24,8 +17,16 @@ pub const MAX_FIELDS: usize = 200;
 pub const MAX_STRING: u32 = 500;
 /// The length of a `string` that names none.
 pub const DEFAULT_STRING: u32 = 255;
+/// The most texts of an `enum`.
+pub const MAX_OPTIONS: usize = 200;
 /// The most digits of a `decimal`: what a scaled 64-bit integer holds.
 pub const MAX_PRECISION: u8 = 18;
+
+/// The most keys that one insert or update of a dynamic entity's record may give.
+pub const MAX_DOCUMENT_KEYS: usize = 500;
+/// The longest document of a dynamic entity's record, in bytes as it is stored. An update rewrites all of it, and no
+/// backend can stop half-way through that.
+pub const MAX_DOCUMENT_BYTES: usize = 64 << 10;
 
 /// A field that the host keeps, as filters and sorts may name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,7 +142,8 @@ impl FieldType {
     }
 }
 
-/// A text's form: a regular expression that must match all of it.
+/// A text's form: a regular expression that must match all of it. Trying one takes as long as text and expression
+/// together are, and cannot be stopped: so a text that has a form has at most [`MAX_STRING`] characters.
 #[derive(Clone)]
 pub struct Pattern {
     source: String,

@@ -94,14 +94,22 @@ fn key(file: &Path, random: impl FnOnce() -> [u8; 32]) -> io::Result<[u8; 32]> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)?;
     }
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Ok(mut new) => {
-            let key = random();
-            new.write_all(&key)?;
-            return Ok(key);
+    if !file.exists() {
+        // Written in full before it has its name, so that nobody finds half a key; whoever links first is right.
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let partial = file.with_extension(format!("{}-{number}.partial", std::process::id()));
+        let linked = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&partial)
+            .and_then(|mut new| new.write_all(&random()))
+            .and_then(|()| fs::hard_link(&partial, file));
+        drop(fs::remove_file(&partial));
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
     }
     let mut existing = fs::File::open(file)?;
     if existing.metadata()?.permissions().mode() & 0o077 != 0 {

@@ -142,7 +142,7 @@ fn config(options: &EngineOptions) -> Config {
         // kernel wait for each other there.
         .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
-        .async_stack_keep_resident(64 << 10)
+        .async_stack_keep_resident(32 << 10)
         .max_unused_warm_slots(options.sandboxes);
 
     let mut config = Config::new();

@@ -47,6 +47,14 @@ pub enum LoadError {
         /// What there is instead.
         offered: String,
     },
+    /// An interface of the embedder's own cannot be offered.
+    #[error("the interface {name:?} cannot be offered: {problem}")]
+    Interface {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// The component exports no contract that this host serves.
     #[error("this component does not export {export}, which contract {contract} asks for; {hint}")]
     MissingExport {

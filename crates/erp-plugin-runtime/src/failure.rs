@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use erp_plugin_host_api::{Fatal, escape_control};
+use erp_plugin_host_api::{CallError, Fatal, escape_control};
 use erp_plugin_model::limits::{LimitExceeded, LimitKind};
 use erp_plugin_model::{ErrorCode, HostError, Limits};
+use erp_plugin_storage::ErrorKind;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 
 /// Why a call ended without an answer.
@@ -65,12 +66,25 @@ pub(crate) struct HostWorkOutOfFuel;
 
 impl GuestFailure {
     pub(crate) fn from_wasmtime(error: wasmtime::Error, memory_denied: bool, limits: &Limits) -> Self {
-        let (cause, detail) = (cause(&error), detail(&error));
-        let kind = match error.downcast::<Fatal>() {
-            Ok(fatal) => FailureKind::Host(fatal),
-            Err(error) => kind(&error, memory_denied),
+        let detail = detail(&error);
+        // Our own adapters raise `Fatal`; an embedder's functions pass on whole call errors with `?`.
+        let raised = match error.downcast::<CallError>() {
+            Ok(CallError::Fatal(fatal)) => Ok(fatal),
+            Ok(CallError::Answer(error)) => return Self { kind: FailureKind::Trap, error, detail },
+            Err(error) => error.downcast::<Fatal>(),
         };
-        Self { error: message(&kind, &cause, limits), kind, detail }
+        let (kind, trap) = match raised {
+            // The storage looks at the same two clocks.
+            Ok(Fatal::Storage(fault)) if fault.kind == ErrorKind::DeadlineExceeded => {
+                (FailureKind::Deadline, None)
+            }
+            Ok(Fatal::Storage(fault)) if fault.kind == ErrorKind::WriterHoldExceeded => {
+                (FailureKind::WriterHold, None)
+            }
+            Ok(fatal) => (FailureKind::Host(fatal), None),
+            Err(error) => (kind(&error, memory_denied), error.downcast_ref::<Trap>().copied()),
+        };
+        Self { error: message(&kind, trap, limits), kind, detail }
     }
 
     pub(crate) fn host_panic(panic: &(dyn std::any::Any + Send)) -> Self {
@@ -116,7 +130,7 @@ fn kind(error: &wasmtime::Error, memory_denied: bool) -> FailureKind {
     }
 }
 
-fn message(kind: &FailureKind, cause: &str, limits: &Limits) -> HostError {
+fn message(kind: &FailureKind, trap: Option<Trap>, limits: &Limits) -> HostError {
     let limit = |kind: LimitKind| {
         let allowed = limits.get(kind);
         let exceeded = LimitExceeded { kind, used: allowed, allowed };
@@ -135,7 +149,17 @@ fn message(kind: &FailureKind, cause: &str, limits: &Limits) -> HostError {
             ErrorCode::Internal,
             "the plugin gave up (panic or `unreachable`); its log may say why",
         ),
-        FailureKind::Trap => HostError::new(ErrorCode::Internal, format!("the plugin trapped: {cause}")),
+        FailureKind::Trap => HostError::new(
+            ErrorCode::Internal,
+            match trap {
+                Some(trap) => format!("the plugin trapped: {trap}"),
+                // It can be the text of an embedder's own function, which may hold anything.
+                None => {
+                    "the plugin broke the contract, or a function of the platform failed; the log says which"
+                        .to_owned()
+                }
+            },
+        ),
         FailureKind::Host(fatal) => fatal.to_host_error(),
         FailureKind::HostPanic => HostError::new(ErrorCode::Internal, "internal error"),
     }

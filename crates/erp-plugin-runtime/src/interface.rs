@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wasmparser::names::{ComponentName, ComponentNameKind};
 use wasmtime::component::Linker;
 
 use crate::state::HostState;
@@ -46,6 +47,21 @@ impl Interface {
     #[must_use]
     pub fn functions(&self) -> &[String] {
         &self.functions
+    }
+
+    /// Whether an embedder may offer it beside these; if not, why.
+    pub(crate) fn check(&self, others: &[Self]) -> Result<(), String> {
+        let named = ComponentName::new(&self.name, 0).map_err(|error| error.message().to_owned())?;
+        let ComponentNameKind::Interface(name) = named.kind() else {
+            return Err("call it by package and interface, as acme:crm/customers@1.0.0".to_owned());
+        };
+        if (name.namespace().as_str(), name.package().as_str()) == ("erp", "plugin") {
+            return Err("the package erp:plugin is the host's own; use one of yours".to_owned());
+        }
+        if others.iter().any(|other| other.name == self.name) {
+            return Err("it was given already; put its functions into one".to_owned());
+        }
+        Ok(())
     }
 
     pub(crate) fn link(&self, linker: &mut Linker<HostState>) -> wasmtime::Result<()> {

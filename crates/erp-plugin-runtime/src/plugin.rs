@@ -45,11 +45,12 @@ impl Loader {
     ) -> Result<Self, LoadError> {
         let mut linker = Linker::new(engine.wasmtime());
         let mut interfaces = contract::interfaces();
-        interfaces.extend(own);
+        for interface in own {
+            interface.check(&interfaces).map_err(|problem| unusable(&interface, problem))?;
+            interfaces.push(interface);
+        }
         for interface in &interfaces {
-            interface
-                .link(&mut linker)
-                .map_err(|error| LoadError::Engine(format!("interface {}: {error:#}", interface.name())))?;
+            interface.link(&mut linker).map_err(|error| unusable(interface, format!("{error:#}")))?;
         }
         Ok(Self { engine, compiler, cache, interfaces, linker })
     }
@@ -62,7 +63,10 @@ impl Loader {
         hash: &[u8; 32],
         max_size: u64,
     ) -> Result<LoadedPlugin, LoadError> {
-        let facts = validate::check(wasm, max_size, self.engine.options().max_memory)?;
+        let (judged, max_memory) = (Arc::clone(wasm), self.engine.options().max_memory);
+        // A large one takes a while, and an invalid one longer.
+        let judge = tokio::task::spawn_blocking(move || validate::check(&judged, max_size, max_memory));
+        let facts = judge.await.map_err(|error| LoadError::Engine(format!("judging: {error}")))??;
         let contract = contract::of(&facts)?;
         self.check_imports(&facts)?;
         let component = self.component(wasm, hash).await?;
@@ -137,6 +141,10 @@ impl Loader {
         let names: Vec<&str> = self.interfaces.iter().map(Interface::name).collect();
         format!("it offers {}", names.join(", "))
     }
+}
+
+fn unusable(interface: &Interface, problem: String) -> LoadError {
+    LoadError::Interface { name: interface.name().to_owned(), problem }
 }
 
 impl LoadedPlugin {

@@ -4,11 +4,13 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use erp_plugin_host_api::{Invocation, escape_control};
+use erp_plugin_host_api::{Invocation, WriterWatch, escape_control};
 use erp_plugin_model::usage::Usage;
+use tokio::time::{Sleep, sleep_until};
 use wasmtime::{CallHook, Store, StoreContextMut, UpdateDeadline};
 
 use crate::contract::{BoundExports, Export};
@@ -37,7 +39,7 @@ pub struct Called {
     pub measured: Usage,
 }
 
-/// A guest that is alive. One call each, unless its owner lets it live; never another after a failure.
+/// A guest that is alive; never called again after a failure.
 pub struct Sandbox {
     store: Store<HostState>,
     exports: Box<dyn BoundExports>,
@@ -62,7 +64,8 @@ impl LoadedPlugin {
         let engine = self.engine();
         let tick = engine.running();
         let (mut store, fuel) = armed(engine, invocation);
-        let ended = bounded(store.data().deadline, async {
+        let bounds = Bounds::of(&store);
+        let ended = bounded(bounds, async {
             let instance = self.pre().instantiate_async(&mut store).await?;
             self.exports().bind(&mut store, &instance)
         })
@@ -77,16 +80,9 @@ impl LoadedPlugin {
 impl Sandbox {
     /// Calls an export.
     pub async fn call(&mut self, export: &Export) -> Result<Result<(), String>, GuestFailure> {
-        let ended = bounded(self.store.data().deadline, self.exports.call(&mut self.store, export)).await;
+        let bounds = Bounds::of(&self.store);
+        let ended = bounded(bounds, self.exports.call(&mut self.store, export)).await;
         judge(&self.store, ended).map(|answer| answer.map_err(|text| escape_control(&text, MAX_ERROR)))
-    }
-
-    /// Gives a sandbox that is let live its next invocation, with limits as if it were new.
-    pub fn rearm(&mut self, invocation: Invocation) {
-        self.fuel = arm(&mut self.store, &invocation);
-        let state = self.store.data_mut();
-        state.deadline = invocation.deadline();
-        state.invocation = invocation;
     }
 
     /// Ends the sandbox.
@@ -97,52 +93,33 @@ impl Sandbox {
 }
 
 fn armed(engine: &Engine, invocation: Invocation) -> (Store<HostState>, u64) {
-    let limiter = Limiter::new(invocation.budget().limits().memory);
-    let deadline = invocation.deadline();
-    let mut store = Store::new(engine.wasmtime(), HostState { invocation, limiter, deadline });
+    let limits = invocation.budget().limits();
+    let limiter = Limiter::new(limits.memory);
+    let (fuel, total_bytes) = (limits.fuel, limits.total_bytes);
+    let mut store = Store::new(engine.wasmtime(), HostState { invocation, limiter });
     store.limiter(|state| &mut state.limiter);
     store.set_max_component_handles(MAX_HANDLES);
-    let options = engine.options();
-    if options.epochs {
-        store.epoch_deadline_callback(on_tick);
-    }
-    if options.fuel {
-        store.call_hook(charge_host_work);
-    }
-    let fuel = store.data().invocation.budget().limits().fuel;
-    let total_bytes = store.data().invocation.budget().limits().total_bytes;
-    set_limits(&mut store, options.fuel.then_some(fuel), total_bytes, options.epochs);
-    (store, fuel)
-}
-
-/// Sets what a store counts down.
-fn arm(store: &mut Store<HostState>, invocation: &Invocation) -> u64 {
-    let limits = invocation.budget().limits();
-    let (fuel, total_bytes) = (limits.fuel, limits.total_bytes);
-    let counted = store.get_fuel().is_ok();
-    set_limits(store, counted.then_some(fuel), total_bytes, true);
-    fuel
-}
-
-fn set_limits(store: &mut Store<HostState>, fuel: Option<u64>, total_bytes: u64, epochs: bool) {
-    if let Some(fuel) = fuel {
-        // Fails only where fuel is not counted, which was asked before.
-        drop(store.set_fuel(fuel));
-    }
     store.set_hostcall_fuel(usize::try_from(total_bytes).unwrap_or(usize::MAX).saturating_add(COPY_SLACK));
-    if epochs {
+    if engine.options().epochs {
+        store.epoch_deadline_callback(on_tick);
         store.set_epoch_deadline(1);
     }
+    if engine.options().fuel {
+        store.call_hook(charge_host_work);
+        // Fails only where fuel is not counted.
+        drop(store.set_fuel(fuel));
+    }
+    (store, fuel)
 }
 
 /// Looks at a guest that computes, at each tick.
 fn on_tick(store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data();
     let now = Instant::now();
-    if now >= state.deadline {
+    if now >= state.invocation.deadline() {
         return Err(Overtime::Deadline.into());
     }
-    match state.invocation.writer_deadline() {
+    match state.invocation.writer_watch().until() {
         Some(writer) if now >= writer => Err(Overtime::WriterHold.into()),
         // Whoever holds the writer is the one that all others wait for.
         Some(_) => Ok(UpdateDeadline::Continue(1)),
@@ -164,20 +141,53 @@ fn charge_host_work(mut store: StoreContextMut<'_, HostState>, hook: CallHook) -
 /// How a piece of a guest's life ended.
 enum Ended<T> {
     Returned(wasmtime::Result<T>),
-    Overtime,
+    Overtime(Overtime),
     HostPanic(Box<dyn Any + Send>),
 }
 
-/// Runs a piece of a guest's life: not past the deadline, even while the guest waits for the host, and never beyond
-/// this function if the host panics.
-async fn bounded<T>(deadline: Instant, work: impl Future<Output = wasmtime::Result<T>>) -> Ended<T> {
-    let mut work = pin!(tokio::time::timeout_at(deadline.into(), work));
+/// When a piece of a guest's life must have ended, even if it waits for the host.
+struct Bounds {
+    deadline: Instant,
+    writer: Arc<WriterWatch>,
+}
+
+impl Bounds {
+    fn of(store: &Store<HostState>) -> Self {
+        let invocation = &store.data().invocation;
+        Self { deadline: invocation.deadline(), writer: Arc::clone(invocation.writer_watch()) }
+    }
+
+    /// The first of the two times, and what it means to reach it.
+    fn next(&self) -> (Instant, Overtime) {
+        match self.writer.until() {
+            Some(writer) if writer < self.deadline => (writer, Overtime::WriterHold),
+            _ => (self.deadline, Overtime::Deadline),
+        }
+    }
+}
+
+/// Runs a piece of a guest's life: not past its bounds, and never beyond this function if the host panics.
+async fn bounded<T>(bounds: Bounds, work: impl Future<Output = wasmtime::Result<T>>) -> Ended<T> {
+    let mut work = pin!(work);
+    // Set at the first wait: most guests never do.
+    let mut timer = pin!(None::<Sleep>);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
         // A guest that waited in the host beyond its deadline must not be committed because it then ended quickly.
-        Ok(Poll::Ready(Ok(Ok(_)) | Err(_))) if Instant::now() >= deadline => Poll::Ready(Ended::Overtime),
-        Ok(Poll::Ready(Ok(result))) => Poll::Ready(Ended::Returned(result)),
-        Ok(Poll::Ready(Err(_))) => Poll::Ready(Ended::Overtime),
+        Ok(Poll::Ready(Ok(_))) if Instant::now() >= bounds.deadline => {
+            Poll::Ready(Ended::Overtime(Overtime::Deadline))
+        }
+        Ok(Poll::Ready(result)) => Poll::Ready(Ended::Returned(result)),
+        Ok(Poll::Pending) => {
+            let (until, overtime) = bounds.next();
+            let until = until.into();
+            if timer.as_ref().as_pin_ref().is_none_or(|timer| timer.deadline() != until) {
+                timer.set(Some(sleep_until(until)));
+            }
+            match timer.as_mut().as_pin_mut() {
+                Some(timer) => timer.poll(context).map(|()| Ended::Overtime(overtime)),
+                None => Poll::Pending,
+            }
+        }
         Err(panic) => Poll::Ready(Ended::HostPanic(panic)),
     })
     .await
@@ -191,7 +201,7 @@ fn judge<T>(store: &Store<HostState>, ended: Ended<T>) -> Result<T, GuestFailure
     match ended {
         Ended::Returned(Ok(value)) => Ok(value),
         Ended::Returned(Err(error)) => failed(error),
-        Ended::Overtime => failed(Overtime::Deadline.into()),
+        Ended::Overtime(overtime) => failed(overtime.into()),
         Ended::HostPanic(panic) => Err(GuestFailure::host_panic(&*panic)),
     }
 }

@@ -1,7 +1,5 @@
 //! What a sandbox's host functions see.
 
-use std::time::Instant;
-
 use erp_plugin_host_api::Invocation;
 
 use crate::limiter::Limiter;
@@ -11,7 +9,6 @@ use crate::limiter::Limiter;
 pub struct HostState {
     pub(crate) invocation: Invocation,
     pub(crate) limiter: Limiter,
-    pub(crate) deadline: Instant,
 }
 
 impl HostState {

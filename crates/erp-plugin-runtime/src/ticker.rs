@@ -1,22 +1,30 @@
-//! The engine's epoch ticker. Owned by the engine, so that an embedder cannot forget it, and asleep while no guest
-//! runs.
+//! The engine's epoch ticker. Owned by the engine, so that an embedder cannot forget it, and asleep when no guest
+//! runs for a while.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
 /// How often a running guest is looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
+/// How many ticks without a guest the ticker waits before it sleeps: to wake it costs more than many ticks.
+const IDLE_TICKS: u32 = 200;
+
 #[derive(Debug, Default)]
 struct Running {
-    guests: Mutex<usize>,
-    wake: Condvar,
+    guests: AtomicUsize,
+    /// Whether the ticker sleeps until it is woken.
+    asleep: AtomicBool,
+    stopped: AtomicBool,
 }
 
 /// Counts running guests and ticks while there are any.
 #[derive(Debug)]
 pub(crate) struct Ticker {
     running: Arc<Running>,
+    thread: Thread,
 }
 
 /// A guest that runs; dropped when it stops.
@@ -26,18 +34,18 @@ pub(crate) struct TickGuard(Arc<Running>);
 impl Ticker {
     pub(crate) fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
         let running = Arc::new(Running::default());
-        let watched = Arc::downgrade(&running);
-        std::thread::Builder::new()
+        let watched = Arc::clone(&running);
+        let handle = std::thread::Builder::new()
             .name("erp-plugin-ticker".to_owned())
             .spawn(move || tick(&watched, &engine))?;
-        Ok(Self { running })
+        Ok(Self { running, thread: handle.thread().clone() })
     }
 
     pub(crate) fn guard(&self) -> TickGuard {
-        let mut guests = self.running.guests.lock().unwrap_or_else(PoisonError::into_inner);
-        *guests += 1;
-        if *guests == 1 {
-            self.running.wake.notify_one();
+        self.running.guests.fetch_add(1, Ordering::SeqCst);
+        // Either this sees that the ticker sleeps, or the ticker, which says so first, sees the guest.
+        if self.running.asleep.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
         }
         TickGuard(Arc::clone(&self.running))
     }
@@ -45,26 +53,32 @@ impl Ticker {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.running.wake.notify_all();
+        self.running.stopped.store(true, Ordering::SeqCst);
+        self.thread.unpark();
     }
 }
 
 impl Drop for TickGuard {
     fn drop(&mut self) {
-        *self.0.guests.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.guests.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn tick(watched: &Weak<Running>, engine: &wasmtime::Engine) {
-    while let Some(running) = watched.upgrade() {
-        let guests = running.guests.lock().unwrap_or_else(PoisonError::into_inner);
-        if *guests == 0 {
-            // Bounded, so that a dropped engine is noticed even if its last wake-up came before the wait.
-            drop(running.wake.wait_timeout(guests, Duration::from_secs(1)));
-            continue;
+fn tick(running: &Running, engine: &wasmtime::Engine) {
+    let mut idle = 0;
+    while !running.stopped.load(Ordering::SeqCst) {
+        if running.guests.load(Ordering::SeqCst) > 0 {
+            idle = 0;
+        } else if idle < IDLE_TICKS {
+            idle += 1;
+        } else {
+            running.asleep.store(true, Ordering::SeqCst);
+            if running.guests.load(Ordering::SeqCst) == 0 && !running.stopped.load(Ordering::SeqCst) {
+                std::thread::park();
+            }
+            running.asleep.store(false, Ordering::SeqCst);
+            idle = 0;
         }
-        drop(guests);
-        drop(running);
         std::thread::sleep(TICK);
         engine.increment_epoch();
     }

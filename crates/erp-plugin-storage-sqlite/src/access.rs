@@ -21,6 +21,12 @@ impl Access for SqlitePlatformTransaction {
         })
     }
 
+    async fn tenant_exists(&mut self, tenant: &TenantId) -> StorageResult<bool> {
+        self.session.read("tenant exists", |connection| {
+            Ok(connection.prepare_cached("SELECT 1 FROM tenants WHERE id = ?1")?.exists([tenant.as_str()])?)
+        })
+    }
+
     async fn tenants(&mut self) -> StorageResult<Vec<TenantId>> {
         self.session.read("tenants", |connection| {
             let mut statement = connection.prepare_cached("SELECT id FROM tenants ORDER BY id")?;

@@ -22,13 +22,16 @@ use crate::transaction::SqlitePlatformTransaction;
 /// Events that have no numbers yet, the oldest first.
 pub(crate) const UNNUMBERED: &str = "SELECT seq, tenant_id, event_type, key, publisher FROM outbox
      WHERE numbered = 0 ORDER BY seq LIMIT ?1";
-/// The next tenant that has a waiting stream.
-pub(crate) const NEXT_TENANT: &str = "SELECT tenant_id FROM streams
-     WHERE head_event IS NOT NULL AND tenant_id > ?1 ORDER BY tenant_id LIMIT 1";
-/// A tenant's next waiting stream: the one whose event is the oldest.
-pub(crate) const NEXT_STREAM: &str = "SELECT head_event, plugin, key FROM streams
-     WHERE tenant_id = ?1 AND head_event IS NOT NULL AND (head_event, plugin, key) > (?2, ?3, ?4)
-     ORDER BY head_event, plugin, key LIMIT 1";
+/// The next tenant that has a waiting stream of a plugin that is enabled there.
+pub(crate) const NEXT_TENANT: &str = "SELECT tenant_id FROM streams AS s
+     WHERE head_event IS NOT NULL AND tenant_id > ?1 AND (
+         SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin
+     ) ORDER BY tenant_id LIMIT 1";
+/// The next waiting stream of a plugin that is enabled in this tenant: the one whose event is the oldest.
+pub(crate) const NEXT_STREAM: &str = "SELECT head_event, plugin, key FROM streams AS s
+     WHERE tenant_id = ?1 AND head_event IS NOT NULL AND (head_event, plugin, key) > (?2, ?3, ?4) AND (
+         SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin
+     ) ORDER BY head_event, plugin, key LIMIT 1";
 /// Deliveries that were set aside, the oldest event first.
 pub(crate) const PARKED: &str = "SELECT d.tenant_id, d.plugin, d.key, d.number, d.token, d.attempts,
          o.id, o.event_type, o.payload, o.caused_by, o.depth, d.last_error
@@ -53,6 +56,25 @@ impl Dispatch for SqlitePlatformTransaction {
                 delivery,
                 if park { End::Parked { error, at } } else { End::Failed { error, at } },
             )
+        })
+    }
+
+    async fn release(&mut self, delivery: &Delivery) -> StorageResult<bool> {
+        self.session.write("release", |connection| {
+            let hit = connection
+                .prepare_cached(
+                    "UPDATE deliveries SET attempts = attempts - 1 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3
+                     AND number = ?4 AND token = ?5 AND attempts = ?6 AND status = 'pending'",
+                )?
+                .execute((
+                    delivery.tenant.as_str(),
+                    delivery.plugin.as_str(),
+                    delivery.key.as_str(),
+                    delivery.number,
+                    delivery.token.0,
+                    delivery.attempt,
+                ))?;
+            Ok(hit > 0)
         })
     }
 

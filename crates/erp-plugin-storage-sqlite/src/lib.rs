@@ -35,6 +35,7 @@ mod options;
 #[cfg(test)]
 mod plans;
 mod pool;
+mod prepare;
 mod query;
 mod readers;
 mod records;

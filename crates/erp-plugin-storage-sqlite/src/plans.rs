@@ -151,11 +151,16 @@ fn workers_find_what_waits_without_passing_over_what_is_done() {
     let fixture = Fixture::new();
     for (sql, expected) in [
         (dispatch::UNNUMBERED, "SCAN outbox USING INDEX outbox_unnumbered"),
-        (dispatch::NEXT_TENANT, "SEARCH streams USING COVERING INDEX streams_waiting (tenant_id>?)"),
+        (
+            dispatch::NEXT_TENANT,
+            "SEARCH s USING COVERING INDEX streams_waiting (tenant_id>?); CORRELATED SCALAR SUBQUERY 1; \
+             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?)",
+        ),
         (
             dispatch::NEXT_STREAM,
-            "SEARCH streams USING COVERING INDEX streams_waiting \
-             (tenant_id=? AND (head_event,plugin,key)>(?,?,?))",
+            "SEARCH s USING COVERING INDEX streams_waiting \
+             (tenant_id=? AND (head_event,plugin,key)>(?,?,?)); CORRELATED SCALAR SUBQUERY 1; \
+             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?)",
         ),
         (
             dispatch::PARKED,

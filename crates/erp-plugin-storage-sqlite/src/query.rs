@@ -4,8 +4,9 @@
 //! values of one row. What follows that row is: greater in the first key, or equal in it and greater in the second,
 //! and so on, where an absent value is greater than all and equal to itself.
 
-use erp_plugin_model::filter::{Column, Filter};
+use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::{Page, SortKey, Start};
+use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{EntitySchema, TenantId, Value};
 
 use crate::document;
@@ -63,6 +64,20 @@ pub(crate) fn select<'a>(
         sql.push(" OFFSET ").push_parameter(Parameter::Integer(skipped));
     }
     Ok(Query { sql, keys })
+}
+
+/// Whether an index leads to all that can match, a record for each value asked for: not worth a hand-over.
+pub(crate) fn finds_few(schema: &EntitySchema, matching: &Filter) -> bool {
+    let is_unique = |column: &Column| match column {
+        Column::System(field) => *field == SystemField::Id,
+        Column::Field(position) => schema.fields().get(*position).is_some_and(|field| field.unique),
+        Column::Document(_) => false,
+    };
+    match matching {
+        Filter::Compare(column, Comparison::Eq, _) | Filter::In(column, _) => is_unique(column),
+        Filter::All(filters) => filters.iter().any(|filter| finds_few(schema, filter)),
+        _ => false,
+    }
 }
 
 /// The count of all records that match.

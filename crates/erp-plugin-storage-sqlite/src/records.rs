@@ -9,11 +9,12 @@ use erp_plugin_storage::{
     Change, DeleteOutcome, Entity, InsertOutcome, NewRecord, QueryOutcome, RecordSink, Records, SinkFlow,
     Stamp, StorageResult, UpdateOutcome, Violation,
 };
-use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::ffi::{SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+use rusqlite::{Connection, Statement, StatementStatus};
 
 use crate::document;
 use crate::error::{Error, Result};
+use crate::prepare::{Prepared, prepare};
 use crate::query;
 use crate::row::StoredRow;
 use crate::schema;
@@ -21,6 +22,10 @@ use crate::sql::Sql;
 use crate::statements::{self, FIRST_FIELD, FieldSet, Statements};
 use crate::transaction::SqliteTransaction;
 use crate::{columns, statements::Reference};
+
+/// Steps of SQLite's machine for one record that is looked at and left: to find its tenant, whether it is deleted, one
+/// field, and the next record.
+const STEPS_A_ROW: u64 = 8;
 
 #[async_trait]
 impl Records for SqliteTransaction {
@@ -47,7 +52,12 @@ impl Records for SqliteTransaction {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<QueryOutcome> {
         let Self { session, tenant, .. } = self;
-        session.scan("query", |connection| run_query(connection, tenant, entity, filter, page, sink))
+        let query = |connection: &Connection| run_query(connection, tenant, entity, filter, page, sink);
+        if query::finds_few(entity.schema(), filter) {
+            session.read("query", query)
+        } else {
+            session.scan("query", query)
+        }
     }
 
     async fn update(
@@ -94,7 +104,7 @@ fn insert(
             return Ok(InsertOutcome::Violates(Violation::Reference(reference.field.clone())));
         }
     }
-    let mut statement = connection.prepare_cached(&statements.insert)?;
+    let mut statement = prepare(connection, &statements.insert)?;
     bind_record(&mut statement, tenant, record.id)?;
     statement.raw_bind_parameter(3, stamp.at.timestamp_micros())?;
     statement.raw_bind_parameter(4, stamp.by)?;
@@ -103,7 +113,7 @@ fn insert(
     }
     match statement.raw_execute() {
         Ok(_) => Ok(InsertOutcome::Inserted),
-        Err(error) => unique_violation(entity, error).map(InsertOutcome::Violates),
+        Err(error) => violation(entity, error).map(InsertOutcome::Violates),
     }
 }
 
@@ -131,31 +141,49 @@ fn run_query(
     let statements = statements::of(entity)?;
     let query = query::select(statements, entity.schema(), tenant, filter, page)?;
     let Some(mut statement) = prepare_read(connection, entity, &query.sql.text)? else {
-        return Ok(QueryOutcome { has_more: false, total: page.total.then_some(0) });
+        return Ok(QueryOutcome { has_more: false, total: page.total.then_some(0), rows_scanned: 0 });
     };
     query.sql.bind(&mut statement)?;
+    restart_steps(&statement);
     let fed = feed(&mut statement, statements, &query.keys, page.limit, sink)?;
-    let total = if page.total && !fed.stopped {
-        Some(count(connection, tenant, entity, statements, filter)?)
-    } else {
-        None
-    };
-    Ok(QueryOutcome { has_more: fed.more, total })
+    let mut rows_scanned = rows_scanned(&statement);
+    let mut total = None;
+    if page.total && !fed.stopped {
+        let (counted, scanned) = count(connection, tenant, entity, statements, filter)?;
+        total = Some(counted);
+        rows_scanned += scanned;
+    }
+    Ok(QueryOutcome { has_more: fed.more, total, rows_scanned })
 }
 
+/// Counts a statement's steps from here on: one that was interrupted has left its own.
+fn restart_steps(statement: &Statement<'_>) {
+    statement.reset_status(StatementStatus::VmStep);
+}
+
+/// About how many records a statement has looked at.
+fn rows_scanned(statement: &Statement<'_>) -> u64 {
+    // A counter of 32 bits that SQLite lets run over.
+    u64::from(statement.reset_status(StatementStatus::VmStep).cast_unsigned()) / STEPS_A_ROW
+}
+
+/// How many records match, and about how many were looked at to know.
 fn count(
     connection: &Connection,
     tenant: &TenantId,
     entity: &Entity,
     statements: &Statements,
     filter: &Filter,
-) -> Result<u64> {
+) -> Result<(u64, u64)> {
     let sql = query::count(statements, entity.schema(), tenant, filter)?;
-    let mut statement = connection.prepare_cached(&sql.text)?;
+    let mut statement = prepare(connection, &sql.text)?;
     sql.bind(&mut statement)?;
+    restart_steps(&statement);
     let mut rows = statement.raw_query();
     let row = rows.next()?.ok_or_else(|| Error::Unreadable("count"))?;
-    Ok(u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default())
+    let counted = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+    drop(rows);
+    Ok((counted, rows_scanned(&statement)))
 }
 
 fn update(
@@ -190,7 +218,7 @@ fn update(
                     });
                 }
             }
-            let mut statement = connection.prepare_cached(&statements.update(schema, set))?;
+            let mut statement = prepare(connection, &statements.update(schema, set))?;
             for (position, value) in fields {
                 columns::bind(&mut statement, FIRST_FIELD + position, value)?;
             }
@@ -218,7 +246,7 @@ fn update(
             drop(statement);
             why_not(connection, tenant, statements, id)
         }
-        Err(Error::Sqlite(error)) => unique_violation(entity, error).map(UpdateOutcome::Violates),
+        Err(Error::Sqlite(error)) => violation(entity, error).map(UpdateOutcome::Violates),
         Err(other) => Err(other),
     }
 }
@@ -230,7 +258,7 @@ fn why_not(
     statements: &Statements,
     id: RecordId,
 ) -> Result<UpdateOutcome> {
-    let mut statement = connection.prepare_cached(&statements.version)?;
+    let mut statement = prepare(connection, &statements.version)?;
     bind_record(&mut statement, tenant, id)?;
     let mut rows = statement.raw_query();
     Ok(match rows.next()? {
@@ -271,7 +299,7 @@ struct Fed {
 }
 
 fn feed(
-    statement: &mut CachedStatement<'_>,
+    statement: &mut Statement<'_>,
     statements: &Statements,
     keys: &[&str],
     limit: u32,
@@ -295,7 +323,7 @@ fn feed(
     Ok(fed)
 }
 
-fn bind_record(statement: &mut CachedStatement<'_>, tenant: &TenantId, id: RecordId) -> Result<()> {
+fn bind_record(statement: &mut Statement<'_>, tenant: &TenantId, id: RecordId) -> Result<()> {
     statement.raw_bind_parameter(1, tenant.as_str())?;
     statement.raw_bind_parameter(2, &id.0.as_bytes()[..])?;
     Ok(())
@@ -303,12 +331,8 @@ fn bind_record(statement: &mut CachedStatement<'_>, tenant: &TenantId, id: Recor
 
 /// Prepares a statement on the records there are. `None` for a dynamic entity whose table is not there (yet): it has
 /// none.
-fn prepare_read<'c>(
-    connection: &'c Connection,
-    entity: &Entity,
-    sql: &str,
-) -> Result<Option<CachedStatement<'c>>> {
-    match connection.prepare_cached(sql) {
+fn prepare_read<'c>(connection: &'c Connection, entity: &Entity, sql: &str) -> Result<Option<Prepared<'c>>> {
+    match prepare(connection, sql) {
         Ok(statement) => Ok(Some(statement)),
         Err(_)
             if entity.schema().is_dynamic()
@@ -322,7 +346,7 @@ fn prepare_read<'c>(
 
 /// Whether a reference names a live record of the tenant.
 fn refers(connection: &Connection, tenant: &TenantId, reference: &Reference, id: RecordId) -> Result<bool> {
-    let mut statement = match connection.prepare_cached(&reference.exists) {
+    let mut statement = match prepare(connection, &reference.exists) {
         Ok(statement) => statement,
         // An entity that is not installed has no records.
         Err(_) if !schema::has_table(connection, &reference.table)? => return Ok(false),
@@ -333,8 +357,8 @@ fn refers(connection: &Connection, tenant: &TenantId, reference: &Reference, id:
     Ok(found)
 }
 
-/// The unique field that a failed write was about; any other failure as it was.
-fn unique_violation(entity: &Entity, error: rusqlite::Error) -> Result<Violation> {
+/// What a failed write broke; any other failure as it was.
+fn violation(entity: &Entity, error: rusqlite::Error) -> Result<Violation> {
     let field = match &error {
         rusqlite::Error::SqliteFailure(failure, Some(message))
             if failure.extended_code == SQLITE_CONSTRAINT_UNIQUE =>
@@ -346,6 +370,12 @@ fn unique_violation(entity: &Entity, error: rusqlite::Error) -> Result<Violation
             if failure.extended_code == SQLITE_CONSTRAINT_PRIMARYKEY =>
         {
             return Err(Error::Misuse("an id that a record of this tenant already has"));
+        }
+        rusqlite::Error::SqliteFailure(failure, Some(message))
+            if failure.extended_code == SQLITE_CONSTRAINT_CHECK
+                && message.ends_with(schema::DOCUMENT_BYTES) =>
+        {
+            return Ok(Violation::DocumentTooLong);
         }
         _ => None,
     };

@@ -6,7 +6,7 @@ use erp_plugin_storage::{Activation, ActivationState, PluginVersion, Registry, S
 use rusqlite::{Connection, OptionalExtension, Params};
 
 use crate::error::{Error, Result};
-use crate::names::{read_plugin, read_semver, read_tenant, read_text, read_time};
+use crate::names::{read_plugin, read_semver, read_text, read_time};
 use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
 
 #[async_trait]
@@ -69,20 +69,6 @@ impl Registry for SqlitePlatformTransaction {
                 });
             }
             Ok(versions)
-        })
-    }
-
-    async fn tenants_of(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>> {
-        self.session.read("tenants of plugin", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT tenant_id FROM activations WHERE plugin = ?1 AND enabled = 1 ORDER BY tenant_id",
-            )?;
-            let mut rows = statement.query([plugin.as_str()])?;
-            let mut tenants = Vec::new();
-            while let Some(row) = rows.next()? {
-                tenants.push(read_tenant(row, 0)?);
-            }
-            Ok(tenants)
         })
     }
 

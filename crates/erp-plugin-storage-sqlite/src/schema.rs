@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use async_trait::async_trait;
-use erp_plugin_model::schema::FieldType;
+use erp_plugin_model::schema::{FieldType, MAX_DOCUMENT_BYTES};
 use erp_plugin_model::{EntityName, EntityRef, EntitySchema, Field, PluginName};
 use erp_plugin_storage::{
     CreateDynamic, DynamicEntities, Entity, MAX_DYNAMIC_ENTITIES, SchemaAdmin, StorageResult,
@@ -23,6 +23,8 @@ use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
 
 /// The longest physical name that every backend takes.
 const LONGEST_NAME: usize = 63;
+/// The constraint that a document too long breaks.
+pub(crate) const DOCUMENT_BYTES: &str = "document_bytes";
 
 #[async_trait]
 impl SchemaAdmin for SqlitePlatformTransaction {
@@ -164,7 +166,11 @@ fn ddl(schema: &EntitySchema) -> String {
             deleted_by TEXT"
     );
     if schema.is_dynamic() {
-        sql.push_str(", \"data\" TEXT NOT NULL");
+        // Held here, because only the statement that merges an update knows what it comes to.
+        let _ = write!(
+            sql,
+            ", \"data\" TEXT NOT NULL CONSTRAINT {DOCUMENT_BYTES} CHECK (octet_length(\"data\") <= {MAX_DOCUMENT_BYTES})"
+        );
     }
     for field in schema.fields() {
         let column = quote(field.name.as_str());

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use erp_plugin_model::ErrorCode;
-use erp_plugin_storage::{Mode, Storage, StorageResult, Transaction};
+use erp_plugin_storage::{Mode, PlatformScope, Storage, StorageResult, Transaction};
 use support::{Database, invocation, now, options, scope};
 
 type Begin<'a> = Pin<Box<dyn Future<Output = StorageResult<Box<dyn Transaction>>> + Send + 'a>>;
@@ -222,6 +222,16 @@ async fn a_member_that_stops_listening_is_committed_all_the_same() {
     drop(first);
     second.await.unwrap().commit(None).await.unwrap();
     assert_eq!(database.notes("a").await, ["first"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_reads_while_another_holds_the_writer() {
+    let database = Database::new(|options| options).await;
+    let held = database.write("a").await;
+    let mut begin = database.storage.begin_platform(PlatformScope::granted_by_host(), options(Mode::Read));
+    let mut reading = now(&mut begin).await.expect("it does not wait").unwrap();
+    assert!(reading.tenants().await.unwrap().is_empty());
+    drop(held);
 }
 
 #[tokio::test(flavor = "multi_thread")]

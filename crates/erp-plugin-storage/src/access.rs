@@ -12,6 +12,9 @@ pub trait Access: Send {
     /// Adds a tenant, and returns whether it was new.
     async fn create_tenant(&mut self, tenant: &TenantId, at: DateTime<Utc>) -> StorageResult<bool>;
 
+    /// Whether there is this tenant. Costs the same however many others there are.
+    async fn tenant_exists(&mut self, tenant: &TenantId) -> StorageResult<bool>;
+
     /// Every tenant, by id.
     async fn tenants(&mut self) -> StorageResult<Vec<TenantId>>;
 }

@@ -45,15 +45,21 @@ pub struct Parked {
 #[async_trait]
 pub trait Dispatch: Send {
     /// Numbers at most `limit` of the oldest unnumbered events, and makes a delivery for each plugin that is enabled
-    /// in the event's tenant and subscribes to its type, as subscriptions stand in this very transaction.
+    /// in the event's tenant and subscribes to its type, as subscriptions stand in this very transaction. So a plugin
+    /// never gets what was numbered while it was disabled, not even when it is enabled again.
     async fn dispatch(&mut self, limit: u32) -> StorageResult<DispatchOutcome>;
 
     /// Claims the first waiting delivery of at most `limit` streams, round-robin by tenant: raises each stream's token
-    /// and the delivery's attempt count.
+    /// and the delivery's attempt count. Passes over the streams of plugins that are disabled in the stream's tenant:
+    /// what was assigned to them before waits, unchanged, until they are enabled again.
     async fn claim(&mut self, limit: u32) -> StorageResult<Vec<Delivery>>;
 
     /// Records a failed attempt, and returns whether the delivery was still this claim's.
     async fn record_failure(&mut self, failure: Failure<'_>) -> StorageResult<bool>;
+
+    /// Gives back a claim whose attempt did not take place, which is then not counted, and returns whether the
+    /// delivery was still this claim's.
+    async fn release(&mut self, delivery: &Delivery) -> StorageResult<bool>;
 
     /// Deliveries that were set aside, the oldest first.
     async fn parked(&mut self, limit: u32) -> StorageResult<Vec<Parked>>;

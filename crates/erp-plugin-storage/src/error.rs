@@ -16,7 +16,7 @@ pub enum ErrorKind {
     /// The transaction is gone with everything in it: a lost group or a serialization failure. The whole invocation
     /// may be run again.
     TransactionLost,
-    /// The connection is gone.
+    /// The connection is gone. If that was during a commit, nobody knows what became of it.
     Unavailable,
     /// No space is left.
     Full,
@@ -35,10 +35,14 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the same work may succeed if tried again.
+    /// Whether the same work, begun again at once, may succeed: nothing of it was kept, and nobody has to do anything
+    /// first. So [`DeadlineExceeded`](Self::DeadlineExceeded) is not (the next attempt has no time either),
+    /// [`WriterHoldExceeded`](Self::WriterHoldExceeded) is not (the next attempt takes as long), and nor is
+    /// [`Unavailable`](Self::Unavailable): when the connection went during a commit, nobody knows whether anything
+    /// was kept.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Busy | Self::TransactionLost | Self::Unavailable)
+        matches!(self, Self::Busy | Self::TransactionLost)
     }
 }
 
@@ -74,7 +78,7 @@ impl StorageError {
         Self { kind, operation, source: Some(source.into()) }
     }
 
-    /// Whether the same work may succeed if tried again.
+    /// Whether the same work may succeed if begun again: [`ErrorKind::is_transient`].
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.kind.is_transient()

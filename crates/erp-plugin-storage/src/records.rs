@@ -88,6 +88,9 @@ pub enum Violation {
     Unique(FieldName),
     /// This reference names no live record of this tenant.
     Reference(FieldName),
+    /// The document of a dynamic entity's record would be longer than
+    /// [`MAX_DOCUMENT_BYTES`](erp_plugin_model::schema::MAX_DOCUMENT_BYTES).
+    DocumentTooLong,
 }
 
 /// How an insert ended.
@@ -131,12 +134,17 @@ pub struct QueryOutcome {
     pub has_more: bool,
     /// How many records match in all, when the page asked for it.
     pub total: Option<u64>,
+    /// About how many records the backend looked at, those that it did not give included: a measure of its work, to
+    /// charge for and not to show. An estimate, in which sorting and many or dear conditions count as more records;
+    /// the same query on the same records has the same figure.
+    pub rows_scanned: u64,
 }
 
 /// Records of the transaction's tenant.
 #[async_trait]
 pub trait Records: Send {
-    /// Inserts a record with version 1, unless it breaks a unique field or reference of this tenant's live records.
+    /// Inserts a record with version 1, unless it breaks a unique field or reference of this tenant's live records, or
+    /// its document is too long.
     async fn insert(
         &mut self,
         entity: &Entity,

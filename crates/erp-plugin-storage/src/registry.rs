@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use erp_plugin_model::PluginName;
 use erp_plugin_model::event::EventPattern;
-use erp_plugin_model::{PluginName, TenantId};
 
 use crate::StorageResult;
 
@@ -81,9 +81,6 @@ pub trait Registry: Send {
 
     /// Every installed version, in the order of installation.
     async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>>;
-
-    /// The tenants in which a plugin is enabled, by id.
-    async fn tenants_of(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>>;
 
     /// The platform's own configuration (`system.*`): key and JSON text.
     async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>>;

@@ -40,7 +40,8 @@ pub trait Storage: Send + Sync {
         options: TransactionOptions,
     ) -> StorageResult<Box<dyn Transaction>>;
 
-    /// Begins a transaction on the system's own tables.
+    /// Begins a transaction on the system's own tables. One that only reads never waits for those that write, where
+    /// the backend can have both at once (a database in memory cannot).
     async fn begin_platform(
         &self,
         scope: PlatformScope,

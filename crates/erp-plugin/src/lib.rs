@@ -39,17 +39,21 @@ pub use erp_plugin_host::{
     PluginHostBuilder, PluginSummary, Records, WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
-    Authorizer, HookPoint, HookRunner, HookVerdict, RolePermissions, Verb, escape_control,
+    Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,
+    escape_control,
 };
 pub use erp_plugin_model::{
-    ErrorCode, EventType, HostError, Identity, IdentityKind, Limits, Manifest, PermissionSet, PluginName,
-    RecordId, TenantId, UserId, Version, limits, manifest, schema, usage,
+    Clock, ErrorCode, EventId, EventType, HostError, IdGenerator, Identity, IdentityKind, InvocationId,
+    Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId, UserId, Version, limits, manifest,
+    schema, usage,
 };
 pub use erp_plugin_runtime::{
-    CodeCache, ComponentFacts, EngineOptions, FailureKind, HostState, Interface, LoadError, ProcessCompiler,
-    compile_worker, validate, wasmtime,
+    CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
+    LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
-pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, UsageTotal};
+pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, Transaction, UsageTotal};
+#[cfg(feature = "sqlite")]
+pub use erp_plugin_storage_sqlite as sqlite;
 
 #[cfg(not(feature = "sqlite"))]
 compile_error!("erp-plugin needs a storage backend: enable the feature `sqlite`");

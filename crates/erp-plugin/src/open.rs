@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use erp_plugin_host::{PluginHost, PluginHostBuilder};
 use erp_plugin_storage::{Storage, StorageError};
+#[cfg(feature = "sqlite")]
+use erp_plugin_storage_sqlite::{SqliteOptions, SqliteStorage};
 
 use crate::environment::{SystemClock, SystemIds};
 
@@ -22,11 +24,11 @@ pub enum OpenError {
 pub async fn storage(url: &str) -> Result<Arc<dyn Storage>, OpenError> {
     match url.split_once(':') {
         #[cfg(feature = "sqlite")]
-        Some(("sqlite", place)) if !place.is_empty() => {
-            use erp_plugin_storage_sqlite::{SqliteOptions, SqliteStorage};
-            let options =
-                if place == ":memory:" { SqliteOptions::memory() } else { SqliteOptions::file(place) };
-            Ok(Arc::new(SqliteStorage::open(&options)?))
+        Some(("sqlite", ":memory:")) => Ok(Arc::new(SqliteStorage::open(&SqliteOptions::memory())?)),
+        // What begins with a colon was meant for something else than a file of that name.
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", file)) if !file.is_empty() && !file.starts_with(':') => {
+            Ok(Arc::new(SqliteStorage::open(&SqliteOptions::file(file))?))
         }
         _ => Err(OpenError::Url(url.to_owned())),
     }

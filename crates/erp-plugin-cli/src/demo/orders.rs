@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::{HostError, InstallOptions, PluginHost};
+use erp_plugin::{InstallOptions, ParkedDelivery, PluginHost};
 use serde_json::{Value, json};
 
 use super::data::{Data, Order};
@@ -96,14 +96,8 @@ async fn publish(host: &PluginHost, tenant: Tenant, event: &str, payload: &Value
     host.publish(platform(tenant)?, event, payload).await?;
     let drained = host.drain().await?;
     if let Some(parked) = drained.parked.first() {
-        let HostError { code, message } = &parked.error;
-        bail!(HostError::new(
-            *code,
-            format!(
-                "{} could not handle {} of {}: {message}",
-                parked.plugin, parked.event_type, parked.tenant
-            )
-        ));
+        let ParkedDelivery { plugin, event_type, tenant, error, .. } = parked;
+        bail!("{plugin} could not handle {event_type} of {tenant}: {error}");
     }
     Ok(())
 }

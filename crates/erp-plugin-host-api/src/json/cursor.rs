@@ -13,48 +13,39 @@ use sha2::{Digest, Sha256};
 use super::filter::column_type;
 use super::write;
 
-/// What a cursor is bound to.
+/// What a cursor is bound to. Most pages neither begin nor end with one, so its hash is made when it is asked for.
 #[derive(Debug)]
-pub(crate) struct Binding {
-    text: String,
+pub(crate) struct Binding<'a> {
+    pub(crate) schema: &'a EntitySchema,
+    /// With its keys sorted, as [`serde_json::Value`] keeps them.
+    pub(crate) filter: &'a serde_json::Value,
+    pub(crate) sort: &'a [SortKey],
 }
 
-impl Binding {
-    pub(crate) fn new(schema: &EntitySchema, filter: &str, sort: &[SortKey]) -> Self {
-        Self { text: format!("{}\n{filter}\n{sort:?}", schema.name) }
-    }
-
+impl Binding<'_> {
     fn hash(&self) -> String {
-        let digest = Sha256::digest(self.text.as_bytes());
+        let Self { schema, filter, sort } = self;
+        let digest = Sha256::digest(format!("{}\n{filter}\n{sort:?}", schema.name));
         URL_SAFE_NO_PAD.encode(digest.get(..8).unwrap_or_default())
     }
 }
 
 /// The cursor that goes on after the record that a backend stands on.
-pub(crate) fn write(
-    schema: &EntitySchema,
-    sort: &[SortKey],
-    binding: &Binding,
-    row: &dyn RowView,
-) -> StorageResult<String> {
+pub(crate) fn write(binding: &Binding<'_>, row: &dyn RowView) -> StorageResult<String> {
     let mut json = Vec::from(b"[");
     write::string(&binding.hash(), &mut json);
-    for key in sort {
+    for key in binding.sort {
         json.push(b',');
-        let field_type = column_type(schema, &key.column).unwrap_or(FieldType::Json);
-        write::value(&field_type, row.column(&key.column)?, &mut json);
+        let field_type = column_type(binding.schema, &key.column);
+        let field_type = field_type.as_deref().unwrap_or(&FieldType::Json);
+        write::value(field_type, row.column(&key.column)?, &mut json);
     }
     json.push(b']');
     Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 /// The sort values to go on after.
-pub(crate) fn read(
-    schema: &EntitySchema,
-    sort: &[SortKey],
-    binding: &Binding,
-    text: &str,
-) -> Result<Vec<Value>, HostError> {
+pub(crate) fn read(binding: &Binding<'_>, text: &str) -> Result<Vec<Value>, HostError> {
     let broken = || HostError::invalid("page: cursor is not one that a query gave; begin without one");
     let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| broken())?;
     let parts: Vec<serde_json::Value> = serde_json::from_slice(&json).map_err(|_| broken())?;
@@ -64,12 +55,14 @@ pub(crate) fn read(
             "page: cursor belongs to another query; keep entity, filter and sort the same from page to page",
         ));
     }
-    if values.len() != sort.len() {
+    if values.len() != binding.sort.len() {
         return Err(broken());
     }
-    sort.iter()
+    binding
+        .sort
+        .iter()
         .zip(values)
-        .map(|(key, value)| match (column_type(schema, &key.column), value) {
+        .map(|(key, value)| match (column_type(binding.schema, &key.column), value) {
             (Some(_), serde_json::Value::Null) => Ok(Value::Null),
             (Some(field_type), value) => parse::json(&field_type, value).map_err(|_| broken()),
             (None, _) => Err(broken()),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use erp_plugin_model::parse::quote;
+use erp_plugin_model::schema::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_KEYS};
 use erp_plugin_model::{HostError, TenantId, Value};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -22,11 +23,48 @@ pub(crate) struct Input<'a> {
     pub(crate) system: Vec<(&'static str, &'a str)>,
 }
 
+impl Input<'_> {
+    /// The document that these fields make: absent values are left out.
+    pub(crate) fn document(&self) -> Result<String, HostError> {
+        let mut out = Vec::from(b"{");
+        for (key, value) in &self.fields {
+            if let Value::Json(json) = value {
+                if out.len() > 1 {
+                    out.push(b',');
+                }
+                super::write::string(key, &mut out);
+                out.push(b':');
+                out.extend_from_slice(json.as_bytes());
+            }
+        }
+        out.push(b'}');
+        if out.len() > MAX_DOCUMENT_BYTES {
+            return Err(too_long(&format!("data has {} bytes of JSON", out.len())));
+        }
+        Ok(String::from_utf8(out).unwrap_or_default())
+    }
+}
+
+/// The error for a document that is too long; `what` says how it would come to be.
+pub(crate) fn too_long(what: &str) -> HostError {
+    HostError::invalid(format!(
+        "{what}; a record of a dynamic entity has at most {} KiB, declare the entity in plugin.toml to have more",
+        MAX_DOCUMENT_BYTES >> 10
+    ))
+}
+
 /// Reads a record of any shape.
 pub(crate) fn read<'a>(tenant: &TenantId, data: &'a [u8]) -> Result<Input<'a>, HostError> {
     verify::json("data", data)?;
     let mut deserializer = serde_json::Deserializer::from_slice(data);
     let pairs = deserializer.deserialize_any(Pairs).map_err(|error| syntax_error("data", &error))?;
+    if pairs.len() > MAX_DOCUMENT_KEYS {
+        return Err(HostError::invalid(format!(
+            "data has {} fields; a record of a dynamic entity takes at most {MAX_DOCUMENT_KEYS} at once, write fewer or \
+             declare the entity in plugin.toml",
+            pairs.len()
+        )));
+    }
     let mut input = Input { fields: Vec::with_capacity(pairs.len()), system: Vec::new() };
     let mut seen = HashSet::new();
     for (key, json) in pairs {
@@ -49,23 +87,6 @@ pub(crate) fn read<'a>(tenant: &TenantId, data: &'a [u8]) -> Result<Input<'a>, H
     Ok(input)
 }
 
-/// Writes the document that is kept: absent values are left out.
-pub(crate) fn write(fields: &[(String, Value)]) -> String {
-    let mut out = Vec::from(b"{");
-    for (key, value) in fields {
-        if let Value::Json(json) = value {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            super::write::string(key, &mut out);
-            out.push(b':');
-            out.extend_from_slice(json.as_bytes());
-        }
-    }
-    out.push(b'}');
-    String::from_utf8(out).unwrap_or_default()
-}
-
 struct Pairs;
 
 impl<'de> Visitor<'de> for Pairs {
@@ -81,5 +102,36 @@ impl<'de> Visitor<'de> for Pairs {
             pairs.push((key, map.next_value::<&RawValue>()?.get()));
         }
         Ok(pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(data: &str) -> Result<String, String> {
+        let tenant = TenantId::parse("northwind").unwrap();
+        read(&tenant, data.as_bytes()).and_then(|input| input.document()).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_record_has_so_many_keys_and_bytes_and_no_more() {
+        let keys = |count: usize| {
+            let keys: Vec<_> = (0..count).map(|n| format!("\"k{n}\":null")).collect();
+            format!("{{{}}}", keys.join(","))
+        };
+        assert_eq!(document(&keys(MAX_DOCUMENT_KEYS)).unwrap(), "{}");
+        assert_eq!(
+            document(&keys(MAX_DOCUMENT_KEYS + 1)).unwrap_err(),
+            "data has 501 fields; a record of a dynamic entity takes at most 500 at once, write fewer or declare the \
+             entity in plugin.toml"
+        );
+        let bytes = |count: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(count - 8));
+        assert_eq!(document(&bytes(MAX_DOCUMENT_BYTES)).unwrap().len(), MAX_DOCUMENT_BYTES);
+        assert_eq!(
+            document(&bytes(MAX_DOCUMENT_BYTES + 1)).unwrap_err(),
+            "data has 65537 bytes of JSON; a record of a dynamic entity has at most 64 KiB, declare the entity in \
+             plugin.toml to have more"
+        );
     }
 }

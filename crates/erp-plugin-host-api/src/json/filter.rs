@@ -1,34 +1,37 @@
 //! A filter out of JSON, checked against its entity.
 
+use std::borrow::Cow;
+
 use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::parse;
 use erp_plugin_model::schema::{FieldType, SystemField};
 use erp_plugin_model::{EntitySchema, HostError, Value};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::row::unknown_field;
 use super::verify;
 
-/// The most comparisons of one filter, values of `$in` counted singly.
+/// The most values of one filter, those of `$in` counted singly. What has no value in it, such as `{}` or `{"$in":[]}`,
+/// counts as one, so that this bounds the conditions as well: a backend may be able to take a thousand and no more.
 const MAX_TERMS: usize = 500;
 
-/// A filter and the JSON it came from, with keys sorted: what a cursor is bound to.
+/// A filter and the JSON it came from, which a cursor is bound to.
 #[derive(Debug)]
 pub(crate) struct ParsedFilter {
     pub(crate) filter: Filter,
-    pub(crate) canonical: String,
+    pub(crate) source: Json,
 }
 
 /// Reads a filter; empty bytes are `{}`.
 pub(crate) fn read(schema: &EntitySchema, bytes: &[u8]) -> Result<ParsedFilter, HostError> {
     if bytes.is_empty() || bytes == b"{}" {
-        return Ok(ParsedFilter { filter: Filter::everything(), canonical: "{}".to_owned() });
+        return Ok(ParsedFilter { filter: Filter::everything(), source: Json::Object(Map::new()) });
     }
     let text = verify::json("filter", bytes)?;
-    let json: Json = serde_json::from_str(text).map_err(|error| super::syntax_error("filter", &error))?;
+    let source: Json = serde_json::from_str(text).map_err(|error| super::syntax_error("filter", &error))?;
     let mut reader = Reader { schema, terms: 0 };
-    let filter = reader.object(&json)?;
-    Ok(ParsedFilter { filter, canonical: json.to_string() })
+    let filter = reader.object(&source)?;
+    Ok(ParsedFilter { filter, source })
 }
 
 /// The column with this name.
@@ -49,10 +52,12 @@ pub(crate) fn column(schema: &EntitySchema, name: &str) -> Result<Column, HostEr
 }
 
 /// A column's type; `None` for a key of a dynamic entity's document.
-pub(crate) fn column_type(schema: &EntitySchema, column: &Column) -> Option<FieldType> {
+pub(crate) fn column_type<'a>(schema: &'a EntitySchema, column: &Column) -> Option<Cow<'a, FieldType>> {
     match column {
-        Column::System(system) => Some(system.field_type()),
-        Column::Field(position) => schema.fields().get(*position).map(|field| field.field_type.clone()),
+        Column::System(system) => Some(Cow::Owned(system.field_type())),
+        Column::Field(position) => {
+            schema.fields().get(*position).map(|field| Cow::Borrowed(&field.field_type))
+        }
         Column::Document(_) => None,
     }
 }
@@ -86,6 +91,10 @@ impl Reader<'_> {
             }
         }
         Ok(match all.len() {
+            0 => {
+                self.term()?;
+                Filter::All(all)
+            }
             1 => all.swap_remove(0),
             _ => Filter::All(all),
         })
@@ -93,6 +102,7 @@ impl Reader<'_> {
 
     fn list(&mut self, operator: &str, json: &Json) -> Result<Vec<Filter>, HostError> {
         match json {
+            Json::Array(list) if list.is_empty() => self.term().map(|()| Vec::new()),
             Json::Array(list) => list.iter().map(|json| self.object(json)).collect(),
             _ => Err(HostError::invalid(format!("filter {operator} must be an array of filters"))),
         }
@@ -120,6 +130,9 @@ impl Reader<'_> {
                 "$not" => {
                     let mut inner = Vec::new();
                     self.field(name, operand, &mut inner)?;
+                    if inner.is_empty() {
+                        self.term()?;
+                    }
                     Filter::Not(Box::new(Filter::All(inner)))
                 }
                 other => {
@@ -150,7 +163,7 @@ impl Reader<'_> {
             }
             (value, comparison) => {
                 let ordered = column_type(self.schema, column)
-                    .is_none_or(|found| found.is_ordered() || found == FieldType::Text);
+                    .is_none_or(|found| found.is_ordered() || *found == FieldType::Text);
                 let equality = matches!(comparison, Comparison::Eq | Comparison::Ne);
                 if !ordered && !equality {
                     return Err(HostError::invalid(format!("filter on \"{name}\": its type has no order")));
@@ -164,7 +177,10 @@ impl Reader<'_> {
         let Json::Array(list) = json else {
             return Err(HostError::invalid(format!("filter $in on \"{name}\" must be an array of values")));
         };
-        let mut values = Vec::with_capacity(list.len());
+        if list.is_empty() {
+            self.term()?;
+        }
+        let mut values = Vec::new();
         let mut absent = false;
         for json in list {
             match self.value(name, column, json)? {
@@ -177,8 +193,9 @@ impl Reader<'_> {
     }
 
     fn prefix(&mut self, name: &str, column: &Column, json: &Json) -> Result<Filter, HostError> {
+        self.term()?;
         let is_text = matches!(
-            column_type(self.schema, column),
+            column_type(self.schema, column).as_deref(),
             None | Some(FieldType::String | FieldType::Text | FieldType::Enum { .. })
         );
         match (json, is_text) {
@@ -191,23 +208,28 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, name: &str, column: &Column, json: &Json) -> Result<Value, HostError> {
+    fn term(&mut self) -> Result<(), HostError> {
         self.terms += 1;
         if self.terms > MAX_TERMS {
             return Err(HostError::invalid(format!(
                 "filter has more than {MAX_TERMS} values; split the query"
             )));
         }
+        Ok(())
+    }
+
+    fn value(&mut self, name: &str, column: &Column, json: &Json) -> Result<Value, HostError> {
+        self.term()?;
         if json.is_null() {
             return Ok(Value::Null);
         }
         let wrong = |reason: String| HostError::invalid(format!("filter on \"{name}\": the value {reason}"));
-        match column_type(self.schema, column) {
+        match column_type(self.schema, column).as_deref() {
             Some(FieldType::Json) => {
                 Err(wrong("cannot be compared: a json field can only be null or not".to_owned()))
             }
             // An option that does not exist matches nothing, but it is a mistake that should be told.
-            Some(field_type) => parse::json(&field_type, json).map_err(wrong),
+            Some(field_type) => parse::json(field_type, json).map_err(wrong),
             None => match json {
                 Json::String(text) => Ok(Value::Text(text.clone())),
                 Json::Bool(truth) => Ok(Value::Boolean(*truth)),
@@ -217,6 +239,52 @@ impl Reader<'_> {
                 }),
                 other => Err(wrong(format!("must be a string, number, boolean or null, not {other}"))),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use erp_plugin_model::EntityRef;
+
+    use super::*;
+
+    fn terms(json: &str) -> Result<usize, HostError> {
+        let schema = EntitySchema::dynamic(EntityRef::parse("suite.note").unwrap());
+        let mut reader = Reader { schema: &schema, terms: 0 };
+        reader.object(&serde_json::from_str(json).unwrap())?;
+        Ok(reader.terms)
+    }
+
+    #[test]
+    fn what_has_no_value_counts_as_one() {
+        for (json, expected) in [
+            ("{}", 1),
+            (r#"{"a":1,"b":null}"#, 2),
+            (r#"{"a":{"$in":[1,2,null]}}"#, 3),
+            (r#"{"a":{"$in":[]},"b":{},"c":{"$not":{}}}"#, 2),
+            (r#"{"a":{"$prefix":"x"},"b":{"$gt":1,"$not":{"$lt":2}}}"#, 3),
+            (r#"{"$or":[{},{"$and":[]},{"$or":[{"$and":[{}]}]},{"$not":{}}]}"#, 4),
+        ] {
+            assert_eq!(terms(json).unwrap(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_had_more_often_than_there_may_be_terms() {
+        for part in [
+            "{}",
+            r#"{"a":1}"#,
+            r#"{"a":{}}"#,
+            r#"{"a":{"$in":[]}}"#,
+            r#"{"a":{"$prefix":""}}"#,
+            r#"{"$and":[]}"#,
+            r#"{"$not":{}}"#,
+        ] {
+            let any = |times: usize| format!(r#"{{"$or":[{}]}}"#, vec![part; times].join(","));
+            assert_eq!(terms(&any(MAX_TERMS)).unwrap(), MAX_TERMS, "{part}");
+            let error = terms(&any(MAX_TERMS + 1)).unwrap_err();
+            assert_eq!(error.message, "filter has more than 500 values; split the query", "{part}");
         }
     }
 }

@@ -7,6 +7,7 @@ use erp_plugin_model::parse::quote;
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{EntitySchema, HostError};
 use serde::Deserialize;
+use serde_json::Value as Json;
 
 use super::cursor::{self, Binding};
 use super::filter::{column, column_type};
@@ -25,8 +26,8 @@ struct RawPage {
     total: bool,
 }
 
-/// Reads a page; empty bytes are `{}`. Returns what its cursors are bound to as well.
-pub(crate) fn read(schema: &EntitySchema, filter: &str, bytes: &[u8]) -> Result<(Page, Binding), HostError> {
+/// Reads a page of what this filter finds; empty bytes are `{}`.
+pub(crate) fn read(schema: &EntitySchema, filter: &Json, bytes: &[u8]) -> Result<Page, HostError> {
     let raw: RawPage = if bytes.is_empty() || bytes == b"{}" {
         RawPage::default()
     } else {
@@ -48,9 +49,8 @@ pub(crate) fn read(schema: &EntitySchema, filter: &str, bytes: &[u8]) -> Result<
             ))
         })?;
     let sort = sort(schema, raw.sort.unwrap_or_default())?;
-    let binding = Binding::new(schema, filter, &sort);
     let start = match (raw.cursor, raw.page) {
-        (Some(text), _) => Start::After(cursor::read(schema, &sort, &binding, &text)?),
+        (Some(text), _) => Start::After(cursor::read(&Binding { schema, filter, sort: &sort }, &text)?),
         (None, Some(0)) => return Err(HostError::invalid("page: page is counted from 1")),
         (None, Some(page)) => Start::Offset((page - 1).saturating_mul(u64::from(limit))),
         (None, None) => Start::Offset(raw.offset.unwrap_or(0)),
@@ -62,7 +62,7 @@ pub(crate) fn read(schema: &EntitySchema, filter: &str, bytes: &[u8]) -> Result<
             "page: offset {offset} is beyond every record; use the cursor"
         )));
     }
-    Ok((Page { limit, sort, start, total: raw.total }, binding))
+    Ok(Page { limit, sort, start, total: raw.total })
 }
 
 fn sort(schema: &EntitySchema, names: Vec<String>) -> Result<Vec<SortKey>, HostError> {

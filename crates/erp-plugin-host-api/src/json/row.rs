@@ -38,8 +38,7 @@ pub(crate) fn read<'a>(
 
 /// A system field's name, if it is one.
 pub(crate) fn system_field(key: &str) -> Option<&'static str> {
-    // `data` is a column's name, kept from declared fields but no field that anyone sees.
-    SYSTEM_FIELDS.into_iter().find(|name| *name == key && *name != "data")
+    SYSTEM_FIELDS.into_iter().find(|name| *name == key)
 }
 
 /// Checks a `tenant_id` that the caller wrote into the data, as JSON.

@@ -46,7 +46,7 @@ struct FieldVisitor<'a>(FieldSeed<'a>);
 impl FieldVisitor<'_> {
     fn finish<E: de::Error>(self, value: Result<Value, String>) -> Result<Value, E> {
         let FieldSeed { field, refusal } = self.0;
-        value.and_then(|value| check(field, &value).map(|()| value)).map_err(|reason| {
+        value.and_then(|value| field.check(&value).map(|()| value)).map_err(|reason| {
             refuse(refusal, HostError::invalid(format!("field \"{}\" {reason}", field.name)))
         })
     }
@@ -128,73 +128,4 @@ fn wanted(field_type: &FieldType) -> String {
         FieldType::Reference { target } => format!("the id of a record of {target}"),
         other => format!("a {}", other.as_str()),
     }
-}
-
-/// Checks a value of the right type against the field's options.
-fn check(field: &Field, value: &Value) -> Result<(), String> {
-    match value {
-        Value::Text(text) => check_text(field, text),
-        Value::Integer(number) => check_range(field, number, |bound| match bound {
-            Value::Integer(bound) => Some(bound),
-            _ => None,
-        }),
-        Value::Decimal(units) => check_range(field, units, |bound| match bound {
-            Value::Decimal(bound) => Some(bound),
-            _ => None,
-        }),
-        Value::Date(date) => check_range(field, date, |bound| match bound {
-            Value::Date(bound) => Some(bound),
-            _ => None,
-        }),
-        Value::DateTime(time) => check_range(field, time, |bound| match bound {
-            Value::DateTime(bound) => Some(bound),
-            _ => None,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn check_range<T: PartialOrd>(
-    field: &Field,
-    value: &T,
-    bound: fn(&Value) -> Option<&T>,
-) -> Result<(), String> {
-    if let Some((limit, min)) = field.min.as_ref().and_then(|limit| Some((limit, bound(limit)?)))
-        && value < min
-    {
-        return Err(format!("must be at least {}", show(field, limit)));
-    }
-    if let Some((limit, max)) = field.max.as_ref().and_then(|limit| Some((limit, bound(limit)?)))
-        && value > max
-    {
-        return Err(format!("must be at most {}", show(field, limit)));
-    }
-    Ok(())
-}
-
-fn check_text(field: &Field, text: &str) -> Result<(), String> {
-    if text.contains('\0') {
-        return Err("has a NUL character, which cannot be kept".to_owned());
-    }
-    // A character has at least one byte: most texts need no counting.
-    if let Some(max) = field.max_length.map(|max| max as usize)
-        && text.len() > max
-    {
-        let length = text.chars().count();
-        if length > max {
-            return Err(format!("has {length} characters, {max} are allowed"));
-        }
-    }
-    match &field.pattern {
-        Some(pattern) if !pattern.matches(text) => {
-            Err(format!("must match {}, not {}", pattern.as_str(), parse::quote(text)))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn show(field: &Field, value: &Value) -> String {
-    let mut out = Vec::new();
-    super::write::value(&field.field_type, value.as_ref(), &mut out);
-    String::from_utf8_lossy(&out).into_owned()
 }

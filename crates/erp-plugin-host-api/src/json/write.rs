@@ -107,8 +107,7 @@ fn integer(number: i64, out: &mut Vec<u8>) {
     if quote {
         out.push(b'"');
     }
-    // Writing into a Vec cannot fail.
-    drop(write!(out, "{number}"));
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     if quote {
         out.push(b'"');
     }

@@ -3,27 +3,31 @@
 use super::{ManifestError, Table};
 use crate::ids::{EntityName, FieldName, PluginName};
 use crate::schema::{
-    DEFAULT_STRING, EntitySchema, Field, FieldType, MAX_FIELDS, MAX_PRECISION, MAX_STRING, Pattern,
-    SYSTEM_FIELDS,
+    DEFAULT_STRING, EntitySchema, Field, FieldType, HIDDEN_COLUMNS, MAX_FIELDS, MAX_OPTIONS, MAX_PRECISION,
+    MAX_STRING, Pattern, SYSTEM_FIELDS,
 };
-use crate::{EntityRef, Value, parse};
+use crate::{EntityRef, Value, check, parse};
+
+/// The most entities that a plugin may declare.
+const MAX_ENTITIES: usize = 64;
 
 pub(super) fn read(root: &mut Table<'_>, plugin: &PluginName) -> Result<Vec<EntitySchema>, ManifestError> {
-    root.entries("entities")?.into_iter().map(|(name, table)| entity(name, table, plugin)).collect()
+    root.entries("entities", MAX_ENTITIES)?
+        .into_iter()
+        .map(|(name, table)| entity(name, table, plugin))
+        .collect()
 }
 
 fn entity(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<EntitySchema, ManifestError> {
     let entity = EntityName::parse(name).map_err(|error| table.error("", error.to_string()))?;
     let title = table.labels("title")?;
     let fields = table
-        .entries("fields")?
+        .entries("fields", MAX_FIELDS)?
         .into_iter()
         .map(|(name, table)| field(name, table, plugin))
         .collect::<Result<Vec<_>, _>>()?;
-    if fields.is_empty() || fields.len() > MAX_FIELDS {
-        return Err(
-            table.error("fields", format!("has {} fields; an entity has 1 to {MAX_FIELDS}", fields.len()))
-        );
+    if fields.is_empty() {
+        return Err(table.error("fields", "is missing; an entity has at least one field"));
     }
     let display = match table.string("display")? {
         None => None,
@@ -42,7 +46,7 @@ fn entity(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Entit
 
 fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field, ManifestError> {
     let name = FieldName::parse(name).map_err(|error| table.error("", error.to_string()))?;
-    if SYSTEM_FIELDS.contains(&name.as_str()) {
+    if SYSTEM_FIELDS.iter().chain(&HIDDEN_COLUMNS).any(|kept| *kept == name.as_str()) {
         return Err(table.error("", "is a name that the host keeps for itself; choose another"));
     }
     table.reserved("renamed-from")?;
@@ -69,6 +73,12 @@ fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field,
             return Err(table.error(key, format!("cannot be had on a {} field", field_type.as_str())));
         }
     }
+    if let (Some(min), Some(max)) = (&min, &max)
+        && check::exceeds(min, max)
+    {
+        let (min, max) = (check::show(&field_type, min), check::show(&field_type, max));
+        return Err(table.error("min", format!("is {min}, more than the max {max}: no value could be kept")));
+    }
     let is_text = matches!(field_type, FieldType::String | FieldType::Text);
     let max_length = match (&field_type, table.number("max-length", 1, u64::from(u32::MAX))?) {
         (FieldType::String, Some(length)) if length > u64::from(MAX_STRING) => {
@@ -90,16 +100,27 @@ fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field,
                 .map_err(|error| table.error("pattern", format!("is not a regular expression: {error}")))?,
         ),
     };
+    if pattern.is_some() && max_length.is_none_or(|length| length > MAX_STRING) {
+        return Err(table.error(
+            "pattern",
+            format!(
+                "needs a `max-length` of at most {MAX_STRING} beside it: longer texts take too long to match"
+            ),
+        ));
+    }
     let label = table.labels("label")?;
+    let field =
+        Field { name, field_type, required, unique, indexed, default, min, max, max_length, pattern, label };
+    field.check(&field.default).map_err(|reason| table.error("default", reason))?;
     table.finish()?;
-    Ok(Field { name, field_type, required, unique, indexed, default, min, max, max_length, pattern, label })
+    Ok(field)
 }
 
 fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, ManifestError> {
     let name = table.required_string("type")?;
     let precision = table.number("precision", 1, u64::from(MAX_PRECISION))?;
     let scale = table.number("scale", 0, u64::from(MAX_PRECISION))?;
-    let options = table.strings("options")?;
+    let options = table.strings("options", MAX_OPTIONS)?;
     let entity = table.string("entity")?;
     let only = |key: &str, on: &str| Err(table.error(key, format!("can be had on {on} fields only")));
     match name {

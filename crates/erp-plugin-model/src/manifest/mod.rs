@@ -27,6 +27,10 @@ pub const DEFAULT_MAX_SIZE: u64 = 2 << 20;
 /// The largest component that a manifest may ask for.
 pub const MAX_MAX_SIZE: u64 = 64 << 20;
 
+/// The most subscriptions, configuration keys, and entries of each list under `[capabilities]`: each of them is looked
+/// through again and again.
+const MAX_ENTRIES: usize = 100;
+
 /// What is wrong with a manifest: where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("plugin.toml: {path} {message}")]
@@ -234,11 +238,14 @@ impl Manifest {
             Some(value) => capabilities(Table::new("capabilities", value)?, &name)?,
             None => Capabilities::default(),
         };
-        let subscriptions =
-            root.list("subscriptions")?.into_iter().map(subscription).collect::<Result<_, _>>()?;
+        let subscriptions = root
+            .list("subscriptions", MAX_ENTRIES)?
+            .into_iter()
+            .map(subscription)
+            .collect::<Result<_, _>>()?;
         let entities = entities::read(&mut root, &name)?;
         let config = root
-            .entries("config")?
+            .entries("config", MAX_ENTRIES)?
             .into_iter()
             .map(|(key, table)| Ok((key.to_owned(), config_key(table)?)))
             .collect::<Result<_, ManifestError>>()?;
@@ -270,7 +277,7 @@ fn capabilities(mut table: Table<'_>, own: &PluginName) -> Result<Capabilities, 
         table.reserved(reserved)?;
     }
     let mut entities = Vec::new();
-    for text in table.strings("entities")? {
+    for text in table.strings("entities", MAX_ENTRIES)? {
         let wrong = |why: &str| {
             table.error("entities", format!("has {text:?}: {why}; write \"inventory.item:read\" or …:write"))
         };
@@ -287,12 +294,13 @@ fn capabilities(mut table: Table<'_>, own: &PluginName) -> Result<Capabilities, 
         entities.push((name, access));
     }
     let mut events_publish = Vec::new();
-    for text in table.strings("events-publish")? {
+    for text in table.strings("events-publish", MAX_ENTRIES)? {
         let pattern = EventPattern::parse(text)
             .map_err(|rule| table.error("events-publish", format!("has {text:?}: it must be {rule}")))?;
         events_publish.push(pattern);
     }
-    let system_config: Vec<String> = table.strings("system-config")?.into_iter().map(str::to_owned).collect();
+    let system_config: Vec<String> =
+        table.strings("system-config", MAX_ENTRIES)?.into_iter().map(str::to_owned).collect();
     if let Some(key) = system_config.iter().find(|key| !key.starts_with("system.")) {
         return Err(table.error("system-config", format!("has {key:?}: platform keys begin with `system.`")));
     }

@@ -75,12 +75,22 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn strings(&mut self, key: &'static str) -> Result<Vec<&'a str>, ManifestError> {
+    /// A list of at most so many strings.
+    pub(super) fn strings(&mut self, key: &'static str, max: usize) -> Result<Vec<&'a str>, ManifestError> {
         let Some(value) = self.take(key) else { return Ok(Vec::new()) };
-        value
+        let strings = value
             .as_array()
             .and_then(|list| list.iter().map(Json::as_str).collect::<Option<Vec<_>>>())
-            .ok_or_else(|| self.error(key, format!("must be a list of strings, not {value}")))
+            .ok_or_else(|| self.error(key, format!("must be a list of strings, not {value}")))?;
+        self.at_most(key, strings.len(), max)?;
+        Ok(strings)
+    }
+
+    fn at_most(&self, key: &str, count: usize, max: usize) -> Result<(), ManifestError> {
+        if count > max {
+            return Err(self.error(key, format!("has {count} entries, {max} are allowed")));
+        }
+        Ok(())
     }
 
     pub(super) fn labels(&mut self, key: &'static str) -> Result<Labels, ManifestError> {
@@ -95,20 +105,25 @@ impl<'a> Table<'a> {
         Ok(labels)
     }
 
-    /// The named entries of a table of tables, in the order of their names.
-    pub(super) fn entries(&mut self, key: &'static str) -> Result<Vec<(&'a str, Table<'a>)>, ManifestError> {
+    /// The named entries of a table of at most so many tables, in the order of their names.
+    pub(super) fn entries(
+        &mut self,
+        key: &'static str,
+        max: usize,
+    ) -> Result<Vec<(&'a str, Table<'a>)>, ManifestError> {
         let Some(value) = self.take(key) else { return Ok(Vec::new()) };
         let path = self.path(key);
         let Json::Object(map) = value else {
             return Err(ManifestError::new(&path, format!("must be a table, not {value}")));
         };
+        self.at_most(key, map.len(), max)?;
         map.iter()
             .map(|(name, value)| Ok((name.as_str(), Table::new(format!("{path}.{name}"), value)?)))
             .collect()
     }
 
-    /// The members of an array of tables.
-    pub(super) fn list(&mut self, key: &'static str) -> Result<Vec<Table<'a>>, ManifestError> {
+    /// The members of an array of at most so many tables.
+    pub(super) fn list(&mut self, key: &'static str, max: usize) -> Result<Vec<Table<'a>>, ManifestError> {
         let Some(value) = self.take(key) else { return Ok(Vec::new()) };
         let path = self.path(key);
         let Json::Array(list) = value else {
@@ -117,6 +132,7 @@ impl<'a> Table<'a> {
                 format!("must be an array of tables ([[{path}]]), not {value}"),
             ));
         };
+        self.at_most(key, list.len(), max)?;
         list.iter().enumerate().map(|(index, value)| Table::new(format!("{path}[{index}]"), value)).collect()
     }
 

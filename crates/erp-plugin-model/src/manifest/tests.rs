@@ -80,6 +80,33 @@ fn every_mistake_names_its_key_and_the_way_out() {
         ("max-length = 20", "max-length = 9000", "a string has at most 500, use text"),
         ("default = \"0.00\"", "default = \"x\"", "entities.item.fields.price.default must be a decimal"),
         ("fields.sku]", "fields.tenant_id]", "entities.item.fields.tenant_id is a name that the host keeps"),
+        (
+            "fields.sku]",
+            "fields.deleted_by]",
+            "entities.item.fields.deleted_by is a name that the host keeps",
+        ),
+        ("fields.sku]", "fields.data]", "entities.item.fields.data is a name that the host keeps"),
+        (
+            "name = \"inventory\"",
+            "name = \"sqlite\"",
+            "plugin.name invalid plugin name \"sqlite\": 2 to 24 of",
+        ),
+        (
+            "max-length = 20",
+            "max-length = 20\ndefault = \"012345678901234567890\"",
+            "entities.item.fields.sku.default has 21 characters, 20 are allowed",
+        ),
+        (
+            "max-length = 20",
+            "pattern = \"[A-Z]+\"\ndefault = \"a\"",
+            "entities.item.fields.sku.default must match [A-Z]+, not \"a\"",
+        ),
+        ("min = \"0\"", "min = \"0.01\"", "entities.item.fields.price.default must be at least \"0.01\""),
+        (
+            "min = \"0\"",
+            "min = 2\nmax = \"1.5\"",
+            "entities.item.fields.price.min is \"2.00\", more than the max \"1.50\"",
+        ),
         ("entity = \"item\"", "", "entities.move.fields.item.entity is missing"),
         ("display = \"sku\"", "display = \"skew\"", "entities.item.display names \"skew\""),
         ("event = \"order.created\"", "event = \"order\"", "subscriptions[0].event is \"order\""),
@@ -96,5 +123,83 @@ fn every_mistake_names_its_key_and_the_way_out() {
     ] {
         let error = refused(from, to);
         assert!(error.contains(expected), "{to:?}\n  gave {error}\n  not  {expected}");
+    }
+}
+
+#[test]
+fn a_pattern_is_tried_on_short_texts_only() {
+    let note = |options: &str| {
+        let field = format!("[entities.note.fields.body]\npattern = \"x*\"\n{options}\n[limits]");
+        Manifest::from_toml(&GOOD.replacen("[limits]", &field, 1))
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    for good in
+        ["type = \"string\"", "type = \"string\"\nmax-length = 500", "type = \"text\"\nmax-length = 500"]
+    {
+        assert_eq!(note(good), Ok(()), "{good}");
+    }
+    for bad in ["type = \"text\"", "type = \"text\"\nmax-length = 501"] {
+        let expected = "entities.note.fields.body.pattern needs a `max-length` of at most 500 beside it";
+        assert!(note(bad).unwrap_err().contains(expected), "{bad}");
+    }
+}
+
+#[test]
+fn no_part_has_more_entries_than_it_may() {
+    let repeated = |count: usize, entry: &dyn Fn(usize) -> String| (0..count).map(entry).collect::<String>();
+    let list = |key: &str, count: usize, text: &dyn Fn(usize) -> String| {
+        format!("{key} = [{}]\n", repeated(count, &|n| format!("\"{}\",", text(n))))
+    };
+    let with = |before: &str, part: &str| {
+        let toml = GOOD.replacen(before, &format!("{part}{before}"), 1);
+        Manifest::from_toml(&toml).map(drop).map_err(|error| error.to_string())
+    };
+    // The good manifest has some of each already.
+    let cases: [(&str, &dyn Fn(usize) -> String, usize, &str); 6] = [
+        (
+            "[limits]",
+            &|count| repeated(count, &|n| format!("[entities.e{n}.fields.a]\ntype = \"text\"\n")),
+            62,
+            "entities has 65 entries, 64 are allowed",
+        ),
+        (
+            "[entities.item.fields.price]",
+            &|count| repeated(count, &|n| format!("[entities.item.fields.f{n}]\ntype = \"text\"\n")),
+            198,
+            "entities.item.fields has 201 entries, 200 are allowed",
+        ),
+        (
+            "[limits]",
+            &|count| {
+                let options = list("options", count, &|n| format!("o{n}"));
+                format!("[entities.item.fields.kind]\ntype = \"enum\"\n{options}")
+            },
+            200,
+            "entities.item.fields.kind.options has 201 entries, 200 are allowed",
+        ),
+        (
+            "[entities.item]",
+            &|count| repeated(count, &|n| format!("[[subscriptions]]\nevent = \"a.e{n}\"\n")),
+            99,
+            "subscriptions has 101 entries, 100 are allowed",
+        ),
+        (
+            "[limits]",
+            &|count| repeated(count, &|n| format!("[config.k{n}]\ntype = \"json\"\n")),
+            99,
+            "config has 101 entries, 100 are allowed",
+        ),
+        (
+            "[[subscriptions]]",
+            &|count| list("system-config", count, &|n| format!("system.k{n}")),
+            100,
+            "capabilities.system-config has 101 entries, 100 are allowed",
+        ),
+    ];
+    for (before, part, most, expected) in cases {
+        assert_eq!(with(before, &part(most)), Ok(()), "{expected}");
+        let error = with(before, &part(most + 1)).unwrap_err();
+        assert!(error.contains(expected), "{error}\n  is not\n{expected}");
     }
 }

@@ -23,3 +23,12 @@ pub async fn tenants_are_listed_by_id(storage: Arc<dyn Storage>) {
     let listed: Vec<_> = platform.tenants().await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(listed, ["C", "a", "a-2", "a.1", "b"]);
 }
+
+pub async fn a_tenant_is_looked_up_by_its_very_id(storage: Arc<dyn Storage>) {
+    let mut platform = platform(&storage).await;
+    platform.create_tenant(&tenant("north.wind"), time(0)).await.unwrap();
+    assert!(platform.tenant_exists(&tenant("north.wind")).await.unwrap());
+    for other in ["North.wind", "north-wind", "north", "north.wind.", "n"] {
+        assert!(!platform.tenant_exists(&tenant(other)).await.unwrap(), "{other}");
+    }
+}

@@ -24,6 +24,20 @@ async fn fail(storage: &Arc<dyn Storage>, delivery: &Delivery, error: &str, park
     was_ours
 }
 
+/// Enables or disables a plugin that subscribes to everything.
+async fn set_enabled(storage: &Arc<dyn Storage>, tenant: &str, name: &str, enabled: bool) {
+    let state = ActivationState {
+        plugin: plugin(name),
+        version: semver::Version::new(1, 0, 0),
+        enabled,
+        tenant_told: true,
+    };
+    let everything = Subscription { pattern: EventPattern::everything(), own_events: false };
+    let mut transaction = write(storage, tenant).await;
+    transaction.set_activation(&state, &[everything]).await.unwrap();
+    transaction.commit(None).await.unwrap();
+}
+
 fn payloads(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|delivery| delivery.payload.as_str()).collect()
 }
@@ -129,16 +143,7 @@ pub async fn subscriptions_count_as_they_stand_when_the_event_is_numbered(storag
     subscribe(&storage, ALPHA, "changed", &["invoice.*"]).await;
     publish(&storage, ALPHA, &[event("order.created", "k", 0)]).await;
     subscribe(&storage, ALPHA, "changed", &["order.*"]).await;
-    let mut transaction = write(&storage, ALPHA).await;
-    let disabled = ActivationState {
-        plugin: plugin("before"),
-        version: semver::Version::new(1, 0, 0),
-        enabled: false,
-        tenant_told: true,
-    };
-    let everything = Subscription { pattern: EventPattern::everything(), own_events: false };
-    transaction.set_activation(&disabled, &[everything]).await.unwrap();
-    transaction.commit(None).await.unwrap();
+    set_enabled(&storage, ALPHA, "before", false).await;
     let claimed = work(&storage).await;
     assert_eq!(claimed.iter().map(|delivery| delivery.plugin.as_str()).collect::<Vec<_>>(), ["changed"]);
 }
@@ -214,6 +219,39 @@ pub async fn a_claim_takes_at_most_its_limit(storage: Arc<dyn Storage>) {
     }
 }
 
+pub async fn a_disabled_plugins_deliveries_wait_until_it_is_enabled_again(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "paused", &["*"]).await;
+    subscribe(&storage, ALPHA, "running", &["*"]).await;
+    subscribe(&storage, BETA, "paused", &["*"]).await;
+    for tenant in [ALPHA, BETA] {
+        publish(&storage, tenant, &[0, 1].map(|n| event("order.created", "k", n))).await;
+    }
+    dispatch(&storage, 10).await;
+    set_enabled(&storage, ALPHA, "paused", false).await;
+    let who = |claimed: &[Delivery]| {
+        claimed.iter().map(|delivery| format!("{} {}", delivery.tenant, delivery.plugin)).collect::<Vec<_>>()
+    };
+    // Whatever the limit: what waits takes nobody's place.
+    for limit in [10, 2] {
+        let mut claimed = who(&claim(&storage, limit).await);
+        claimed.sort();
+        assert_eq!(claimed, ["alpha running", "beta paused"]);
+    }
+    set_enabled(&storage, BETA, "paused", false).await;
+    let streams = drain(&storage).await;
+    assert_eq!(streams.keys().map(|(_, plugin, _)| plugin.as_str()).collect::<Vec<_>>(), ["running"]);
+    // What is published meanwhile is not for it.
+    publish(&storage, ALPHA, &[event("order.created", "k", 2)]).await;
+    assert_eq!(who(&work(&storage).await), ["alpha running"]);
+    set_enabled(&storage, ALPHA, "paused", true).await;
+    let streams = drain(&storage).await;
+    let paused = &streams[&(ALPHA.to_owned(), "paused".to_owned(), "k".to_owned())];
+    assert_eq!(payloads(paused), [r#"{"n":0}"#, r#"{"n":1}"#]);
+    assert_eq!(paused[0].attempt, 1);
+    set_enabled(&storage, BETA, "paused", true).await;
+    assert_eq!(drain(&storage).await.into_values().flatten().count(), 2);
+}
+
 pub async fn a_failure_leaves_the_delivery_at_the_head(storage: Arc<dyn Storage>) {
     subscribe(&storage, ALPHA, "sales", &["*"]).await;
     publish(&storage, ALPHA, &[event("order.created", "k", 0), event("order.created", "k", 1)]).await;
@@ -226,6 +264,25 @@ pub async fn a_failure_leaves_the_delivery_at_the_head(storage: Arc<dyn Storage>
     done(&storage, &again).await;
     assert!(!fail(&storage, &again, "late", true).await, "done by now");
     assert!(platform(&storage).await.parked(10).await.unwrap().is_empty());
+}
+
+pub async fn a_claim_that_is_given_back_was_no_attempt(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    publish(&storage, ALPHA, &[event("order.created", "k", 0)]).await;
+    let release = async |delivery: &Delivery| {
+        let mut platform = platform(&storage).await;
+        let was_ours = platform.release(delivery).await.unwrap();
+        platform.commit().await.unwrap();
+        was_ours
+    };
+    let first = work(&storage).await.remove(0);
+    assert!(release(&first).await);
+    assert!(!release(&first).await, "given back already");
+    let second = claim(&storage, 10).await.remove(0);
+    assert_eq!((second.event, second.attempt), (first.event, 1));
+    assert!(!release(&first).await, "another claim's by now");
+    done(&storage, &second).await;
+    assert!(!release(&second).await, "done by now");
 }
 
 pub async fn a_delivery_that_is_set_aside_lets_its_stream_go_on(storage: Arc<dyn Storage>) {

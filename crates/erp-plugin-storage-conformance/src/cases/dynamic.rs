@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::{Page, SortKey, Start};
-use erp_plugin_model::schema::SystemField;
+use erp_plugin_model::schema::{MAX_DOCUMENT_BYTES, SystemField};
 use erp_plugin_model::{EntityRef, EntitySchema, RecordId, Value};
 use erp_plugin_storage::{
-    Change, CreateDynamic, DeleteOutcome, Entity, MAX_DYNAMIC_ENTITIES, Storage, Transaction, UpdateOutcome,
+    Change, CreateDynamic, DeleteOutcome, Entity, InsertOutcome, MAX_DYNAMIC_ENTITIES, NewRecord, Storage,
+    Transaction, UpdateOutcome, Violation,
 };
 use serde_json::Value as Json;
 
@@ -178,6 +179,32 @@ pub async fn an_update_may_name_many_keys(storage: Arc<dyn Storage>) {
     let change: Vec<_> = (0..300).map(|n| (format!("k{n}"), Value::Null)).collect();
     let (_, found) = update(&mut *transaction, &entity, id, 8, Change::Document(&change)).await;
     assert_eq!(parsed(&found.unwrap().values[0]), serde_json::json!({"a": 1}));
+}
+
+pub async fn a_document_has_a_longest_length_however_it_came_to_it(storage: Arc<dyn Storage>) {
+    let entity = made(&storage, "suite.note").await;
+    // Of two bytes a character: what counts is what is stored.
+    let of_length =
+        |bytes: usize| format!(r#"{{"a":"{}{}"}}"#, "é".repeat((bytes - 8) / 2), "x".repeat(bytes % 2));
+    let longest = of_length(MAX_DOCUMENT_BYTES);
+    assert_eq!(longest.len(), MAX_DOCUMENT_BYTES);
+    let [id] = documents(&storage, &entity, [&longest]).await;
+    let mut transaction = write(&storage, ALPHA).await;
+    let values = [json(&of_length(MAX_DOCUMENT_BYTES + 1))];
+    let record = NewRecord { id: new_id(), values: &values };
+    let refused = transaction.insert(&entity, record, stamp()).await.unwrap();
+    assert_eq!(refused, InsertOutcome::Violates(Violation::DocumentTooLong));
+    // Each change is small; what it would come to is not.
+    let more = [("b".to_owned(), json("1"))];
+    let (refused, _) = update(&mut *transaction, &entity, id, 1, Change::Document(&more)).await;
+    assert_eq!(refused, UpdateOutcome::Violates(Violation::DocumentTooLong));
+    // The record is as it was, and the transaction goes on.
+    let less = [("a".to_owned(), json("1")), ("b".to_owned(), json("2"))];
+    let (outcome, found) = update(&mut *transaction, &entity, id, 1, Change::Document(&less)).await;
+    assert_eq!(outcome, UpdateOutcome::Written);
+    assert_eq!(parsed(&found.unwrap().values[0]), serde_json::json!({"a": 1, "b": 2}));
+    transaction.commit(None).await.unwrap();
+    assert_eq!(count(&storage, ALPHA, &entity).await, 1);
 }
 
 /// Keys that mean something to SQL, to JSON paths, or to those who quote them.

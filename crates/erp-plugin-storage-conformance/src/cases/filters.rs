@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
+use erp_plugin_model::page::{MAX_SORT_KEYS, Page, SortKey, Start};
 use erp_plugin_model::schema::SystemField;
-use erp_plugin_model::{FieldType, Value};
+use erp_plugin_model::{EntityRef, EntitySchema, FieldType, Value};
 use erp_plugin_storage::{Change, Entity, Storage, Transaction};
 
 use crate::fixture::{
-    ALPHA, compare, declare, equals, every_type, given, insert, matching, money, new_uuid, optional, read,
-    stamp, text, time, update, write,
+    ALPHA, Collect, compare, declare, equals, every_type, given, insert, json, matching, money, new_uuid,
+    optional, page, read, stamp, text, time, update, write,
 };
 use crate::model::{Record, matches};
 
@@ -226,6 +227,53 @@ pub async fn a_filter_may_be_as_long_and_as_deep_as_a_host_lets_it(storage: Arc<
         };
     }
     agrees(&mut *transaction, &entity, &records, deep).await;
+}
+
+pub async fn the_longest_chain_of_conditions_may_stand_at_the_bottom_of_the_deepest_nesting(
+    storage: Arc<dyn Storage>,
+) {
+    let note = Entity::new(EntitySchema::dynamic(EntityRef::parse("suite.note").unwrap()));
+    let mut transaction = write(&storage, ALPHA).await;
+    transaction.create_dynamic(&note).await.unwrap();
+    insert(&mut *transaction, &note, &[json(r#"{"a":"x"}"#)]).await;
+    let key = || Column::Document("a".to_owned());
+    // Five hundred of each condition, and the longest page condition beside them.
+    let conditions = [
+        Filter::everything(),
+        Filter::Any(Vec::new()),
+        Filter::Compare(key(), Comparison::Ne, text("x")),
+        Filter::Not(Box::new(Filter::Compare(key(), Comparison::Eq, text("x")))),
+        Filter::Prefix(key(), "x".to_owned()),
+        Filter::Any(vec![Filter::In(key(), Vec::new()), Filter::Absent(key())]),
+        Filter::Absent(Column::System(SystemField::CreatedBy)),
+    ];
+    let names = (1..=MAX_SORT_KEYS).map(|n| Column::Document(format!("k{n}")));
+    let sort: Vec<_> = names
+        .chain([Column::System(SystemField::Id)])
+        .map(|column| SortKey { column, descending: false })
+        .collect();
+    let last = vec![text("x"); sort.len()];
+    let after = Page { sort, start: Start::After(last), total: true, ..page(10) };
+    for condition in conditions {
+        for nested in [false, true] {
+            let (levels, chain) = if nested { (25, 20) } else { (1, 500) };
+            let mut filter = Filter::everything();
+            for level in 0..levels {
+                // Where the chain hangs on its first member, depths add up.
+                let mut members = vec![filter];
+                members.extend(vec![condition.clone(); chain]);
+                filter = match level % 2 {
+                    0 => Filter::Any(members),
+                    _ => Filter::Not(Box::new(Filter::All(members))),
+                };
+            }
+            for page in [&page(10), &after] {
+                let mut sink = Collect::of(&note, &page.sort);
+                let outcome = transaction.query(&note, &filter, page, &mut sink).await;
+                assert!(outcome.is_ok(), "{condition:?}, nested {nested}: {outcome:?}");
+            }
+        }
+    }
 }
 
 pub async fn hostile_values_are_only_values(storage: Arc<dyn Storage>) {

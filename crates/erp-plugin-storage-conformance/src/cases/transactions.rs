@@ -13,7 +13,7 @@ use erp_plugin_storage::{
 
 use crate::fixture::{
     ALPHA, BETA, Collect, count, declare, event, get, given, insert, invocation, matching, new_id, options,
-    page, plugin, read, scope, seen, stamp, text, unique, update, write,
+    page, platform, plugin, read, scope, seen, stamp, tenant, text, time, unique, update, write,
 };
 
 async fn coded(storage: &Arc<dyn Storage>) -> Entity {
@@ -127,12 +127,26 @@ pub async fn a_read_transaction_refuses_to_write(storage: Arc<dyn Storage>) {
     assert!(get(&mut *transaction, &entity, id).await.is_some());
     transaction.commit(None).await.unwrap();
     assert_eq!(count(&storage, ALPHA, &entity).await, 1);
+}
 
+pub async fn a_platform_transaction_may_only_read(storage: Arc<dyn Storage>) {
+    let mut writing = platform(&storage).await;
+    writing.create_tenant(&tenant(ALPHA), time(0)).await.unwrap();
+    writing.commit().await.unwrap();
     let scope = PlatformScope::granted_by_host();
-    let mut platform = storage.begin_platform(scope, options(Mode::Read)).await.unwrap();
-    let error = platform.put_component(&[0; 32], b"").await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Bug);
-    assert!(platform.versions().await.unwrap().is_empty());
+    let mut reading = storage.begin_platform(scope, options(Mode::Read)).await.unwrap();
+    assert!(reading.tenant_exists(&tenant(ALPHA)).await.unwrap());
+    let refused = [
+        reading.create_tenant(&tenant(BETA), time(0)).await.map(drop).unwrap_err(),
+        reading.put_component(&[0; 32], b"").await.unwrap_err(),
+        reading.set_system_config("system.zone", Some("1")).await.unwrap_err(),
+        reading.dispatch(1).await.map(drop).unwrap_err(),
+        reading.claim(1).await.map(drop).unwrap_err(),
+    ];
+    assert!(refused.iter().all(|error| error.kind == ErrorKind::Bug));
+    // Asking was no harm.
+    assert!(!reading.tenant_exists(&tenant(BETA)).await.unwrap());
+    reading.commit().await.unwrap();
 }
 
 pub async fn misuse_is_refused_and_leaves_the_transaction(storage: Arc<dyn Storage>) {

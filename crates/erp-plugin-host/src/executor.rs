@@ -1,0 +1,67 @@
+//! Where the host's tasks run.
+
+use std::future::Future;
+
+use erp_plugin_model::{ErrorCode, HostError};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+
+use crate::error::{HostFailure, HostResult};
+
+/// A multi-thread runtime: the host's own, or one that the embedder lends.
+pub(crate) struct Executor {
+    handle: Handle,
+    /// `None` when it is lent, or while it is being dropped.
+    own: Option<Runtime>,
+}
+
+impl Executor {
+    /// A runtime of the host's own.
+    pub(crate) fn own(threads: Option<usize>) -> HostResult<Self> {
+        let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from));
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(2))
+            .thread_name("erp-plugin")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                HostError::new(ErrorCode::Internal, format!("no threads can be had: {error}"))
+            })?;
+        Ok(Self { handle: runtime.handle().clone(), own: Some(runtime) })
+    }
+
+    /// The embedder's runtime.
+    pub(crate) fn lent(handle: Handle) -> HostResult<Self> {
+        if handle.runtime_flavor() != RuntimeFlavor::MultiThread {
+            return Err(HostError::invalid(
+                "the host cannot run on a current-thread runtime, which one plugin would keep from all others; give it \
+                 a multi-thread one, or none for one of its own",
+            )
+            .into());
+        }
+        Ok(Self { handle, own: None })
+    }
+
+    /// Runs work as a task of its own: a caller that goes away cancels nothing half-way.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = HostResult<T>> + Send + 'static,
+    ) -> HostResult<T> {
+        match self.handle.spawn(work).await {
+            Ok(done) => done,
+            Err(ended) => match ended.try_into_panic() {
+                // A panic of the host's own code outside of any guest is its caller's to see.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(HostFailure::ShuttingDown),
+            },
+        }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.own.take() {
+            // Dropping a runtime waits, which is not allowed inside another one.
+            runtime.shutdown_background();
+        }
+    }
+}
