@@ -2,7 +2,7 @@
 
 use erp_plugin_model::limits::LimitExceeded;
 use erp_plugin_model::{ErrorCode, HostError};
-use erp_plugin_storage::{ErrorKind, StorageError};
+use erp_plugin_storage::StorageError;
 
 /// A failed host call.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,6 @@ impl Fatal {
     /// Whether the whole invocation may be run again at once, in a fresh sandbox.
     #[must_use]
     pub fn may_rerun(&self) -> bool {
-        matches!(self, Self::Storage(error) if error.kind == ErrorKind::TransactionLost)
+        matches!(self, Self::Storage(error) if error.is_transient())
     }
 }

@@ -335,7 +335,7 @@ impl Invocation {
             started_at: self.now,
             error: prepared.as_ref().err().map(|reason| reason.to_host_error().code),
             usage,
-            log: self.log.clone(),
+            log: std::mem::take(&mut self.log),
         });
         let outcome = match prepared {
             Ok(()) => match self.commit(record.as_ref()).await {
@@ -362,7 +362,8 @@ impl Invocation {
             new_entities = !self.dynamic_made.is_empty();
             directory.learn(std::mem::take(&mut self.dynamic_made));
         }
-        Finished { id: self.id, outcome, usage, log: self.log, events, writes: self.writes, new_entities }
+        let log = record.map_or(self.log, |record| record.log);
+        Finished { id: self.id, outcome, usage, log, events, writes: self.writes, new_entities }
     }
 
     /// Writes what was held back until the end: events, then the mark that the delivery is done, which must be last.
@@ -377,19 +378,16 @@ impl Invocation {
             self.transaction().await.map_err(fatal)?.publish(&events).await.map_err(Fatal::Storage)?;
             self.events = events;
         }
-        if let Cause::Delivery(delivery) = self.cause.clone() {
-            let ours = self
-                .transaction()
-                .await
-                .map_err(fatal)?
-                .mark_done(&delivery)
-                .await
-                .map_err(Fatal::Storage)?;
-            if !ours {
-                return Err(Fatal::ClaimLost);
-            }
+        if matches!(self.cause, Cause::Delivery(_)) {
+            self.transaction().await.map_err(fatal)?;
         }
-        Ok(())
+        match (&self.cause, &mut self.transaction) {
+            (Cause::Delivery(delivery), Some(transaction)) => {
+                let ours = transaction.mark_done(delivery).await.map_err(Fatal::Storage)?;
+                if ours { Ok(()) } else { Err(Fatal::ClaimLost) }
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn commit(&mut self, record: Option<&InvocationRecord>) -> Result<(), Fatal> {

@@ -518,3 +518,6 @@ impl RecordSink for PageSink<'_> {
         Ok(SinkFlow::Continue)
     }
 }
+
+#[cfg(test)]
+mod tests;

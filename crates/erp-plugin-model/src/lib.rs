@@ -5,8 +5,8 @@
 //! check, a [`Manifest`] is whole, a [`Filter`](filter::Filter) names columns that exist.
 //!
 //! To add a field type: 1. [`schema::FieldType`] and its manifest spelling in [`manifest`]; 2. [`value::Value`] if
-//! no present variant carries it; 3. its JSON form in `erp-plugin-host-api` (`json/`); 4. its column type in each
-//! backend's `columns.rs`; 5. a case in the conformance suite.
+//! no present variant carries it, and its bounds in `check.rs`; 3. its JSON form in `erp-plugin-host-api` (`json/`);
+//! 4. its column type in each backend's `columns.rs`; 5. a case in the conformance suite.
 
 mod check;
 pub mod entity_ref;

@@ -17,6 +17,8 @@ pub const MAX_FIELDS: usize = 200;
 pub const MAX_STRING: u32 = 500;
 /// The length of a `string` that names none.
 pub const DEFAULT_STRING: u32 = 255;
+/// The largest compiled `pattern`, in bytes: with [`MAX_STRING`] characters it takes less than a millisecond.
+const MAX_PROGRAM: usize = 16 << 10;
 /// The most texts of an `enum`.
 pub const MAX_OPTIONS: usize = 200;
 /// The most digits of a `decimal`: what a scaled 64-bit integer holds.
@@ -154,7 +156,7 @@ impl Pattern {
     /// Compiles the expression; the error says what is wrong with it.
     pub fn parse(source: &str) -> Result<Self, String> {
         let regex = regex_lite::RegexBuilder::new(&format!("^(?:{source})$"))
-            .size_limit(64 * 1024)
+            .size_limit(MAX_PROGRAM)
             .build()
             .map_err(|error| error.to_string())?;
         Ok(Self { source: source.to_owned(), regex })

@@ -132,7 +132,8 @@ async fn manifests_that_are_wrong() {
         ),
         (
             with(&json!({ "plugin": { "name": "CRM" } })),
-            "plugin.name invalid plugin name \"CRM\": 2 to 24 of a-z 0-9 -, beginning with a letter",
+            "plugin.name invalid plugin name \"CRM\": 2 to 24 of a-z 0-9 -, beginning with a letter, without a double or \
+             trailing hyphen; sqlite, pg and what begins with sqlite- or pg- belong to the databases",
         ),
         (
             with(&json!({ "plugin": { "contract": "1.0" } })),

@@ -147,6 +147,7 @@ fn a_pattern_is_tried_on_short_texts_only() {
 
 #[test]
 fn no_part_has_more_entries_than_it_may() {
+    type Part<'a> = &'a dyn Fn(usize) -> String;
     let repeated = |count: usize, entry: &dyn Fn(usize) -> String| (0..count).map(entry).collect::<String>();
     let list = |key: &str, count: usize, text: &dyn Fn(usize) -> String| {
         format!("{key} = [{}]\n", repeated(count, &|n| format!("\"{}\",", text(n))))
@@ -156,7 +157,7 @@ fn no_part_has_more_entries_than_it_may() {
         Manifest::from_toml(&toml).map(drop).map_err(|error| error.to_string())
     };
     // The good manifest has some of each already.
-    let cases: [(&str, &dyn Fn(usize) -> String, usize, &str); 6] = [
+    let cases: [(&str, Part<'_>, usize, &str); 6] = [
         (
             "[limits]",
             &|count| repeated(count, &|n| format!("[entities.e{n}.fields.a]\ntype = \"text\"\n")),
