@@ -52,11 +52,25 @@ impl Budget {
 
     /// Bytes go in or out of one host call.
     pub(crate) fn transfer(&mut self, bytes: usize) -> CallResult<()> {
+        self.check(LimitKind::CallBytes, bytes as u64)?;
+        self.transfer_cut(bytes)
+    }
+
+    /// Bytes go in of which only as many are kept as may be.
+    pub(crate) fn transfer_cut(&mut self, bytes: usize) -> CallResult<()> {
         let bytes = bytes as u64;
-        self.check(LimitKind::CallBytes, bytes)?;
         self.used.bytes += bytes;
         self.fuel_debt += bytes * cost::BYTE;
         self.check(LimitKind::TotalBytes, self.used.bytes)
+    }
+
+    /// Bytes go out that tell of a write: an excess cannot be answered, because the write would stand.
+    pub(crate) fn transfer_written(&mut self, bytes: usize) -> CallResult<()> {
+        let told = self.told.len();
+        self.told.extend([LimitKind::CallBytes, LimitKind::TotalBytes]);
+        let transferred = self.transfer(bytes);
+        self.told.truncate(told);
+        transferred
     }
 
     pub(crate) fn statement(&mut self) {

@@ -20,8 +20,9 @@ impl Invocation {
         self.caller.publish.check(&event_type)?;
         let depth = self.event_depth();
         self.budget.check(LimitKind::EventDepth, u64::from(depth))?;
-        self.budget.event(payload.len())?;
+        let bytes = payload.len();
         let payload = verify::json("payload", payload)?.to_owned();
+        self.budget.event(bytes)?;
         self.events.push(NewEvent {
             id: EventId(self.services.ids.new_id(self.now)),
             event_type,

@@ -9,7 +9,7 @@ impl Invocation {
     /// Keeps a log line. Beyond the limit lines are counted and dropped; a line that is too long is cut; control
     /// characters are escaped, so that no line can pretend to be another.
     pub fn log(&mut self, level: &str, message: &str) -> CallResult<()> {
-        match self.enter(level.len() + message.len()) {
+        match self.enter(0).and_then(|()| self.budget.transfer_cut(level.len() + message.len())) {
             // The call has no answer to give; the host's budget still ends a flood.
             Err(CallError::Answer(_)) => return Ok(()),
             other => other?,

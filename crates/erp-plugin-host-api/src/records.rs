@@ -23,7 +23,8 @@ use crate::invocation::{Invocation, Verb, Write};
 use crate::json::cursor::Binding;
 use crate::json::{cursor, document, filter, page, row, write};
 
-const EMPTY_PAGE: &[u8] = br#"{"items":[],"next_cursor":null}"#;
+/// What most records fit in as JSON, in bytes.
+const RECORD: usize = 1 << 10;
 
 impl Invocation {
     /// Inserts a record; returns all of it, with the fields that the host set.
@@ -64,7 +65,7 @@ impl Invocation {
     /// Answers with a page of records that fulfil the filter: `{"items":[…],"next_cursor":"…"|null,"total":n?}`.
     pub async fn query(&mut self, entity: &str, filter: &[u8], page: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + filter.len() + page.len())?;
-        let Some(entity) = self.readable(entity).await? else { return Ok(EMPTY_PAGE.to_vec()) };
+        let entity = self.readable(entity).await?;
         let schema = entity.schema();
         let filter = filter::read(schema, filter)?;
         let page = page::read(schema, &filter.source, page)?;
@@ -80,7 +81,7 @@ impl Invocation {
             rows: 0,
             cursor: None,
             overflow: None,
-            out: Vec::with_capacity(512),
+            out: Vec::with_capacity(RECORD),
         };
         sink.out.extend_from_slice(b"{\"items\":[");
         self.budget.statement();
@@ -143,7 +144,7 @@ impl Invocation {
         self.hook(schema, HookPoint::BeforeUpdate { entity: &schema.name, id: record, data }).await?;
 
         let tenant = self.tenant().clone();
-        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::with_capacity(512) };
+        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::with_capacity(RECORD) };
         self.budget.statement();
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
@@ -156,7 +157,7 @@ impl Invocation {
             UpdateOutcome::Written => {
                 let out = sink.out;
                 self.writes.push(Write { verb: Verb::Update, entity: Arc::clone(&entity), id: record });
-                self.transfer_written(out.len())?;
+                self.budget.transfer_written(out.len())?;
                 Ok(out)
             }
             UpdateOutcome::NotFound => Err(no_record(schema, id).into()),
@@ -202,6 +203,7 @@ impl Invocation {
         let Some(directory) = &self.caller.dynamic else {
             return Err(self.caller.unknown_entity(name).into());
         };
+        let name = self.own(name);
         if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
             return Ok(Writable { entity, missing: false });
         }
@@ -231,27 +233,33 @@ impl Invocation {
         }
     }
 
-    /// An entity that may be read; `None` for a dynamic one that is not there yet.
-    async fn readable(&mut self, name: &str) -> CallResult<Option<Arc<Entity>>> {
+    /// An entity that may be read. A dynamic one that is not there yet has no records.
+    async fn readable(&mut self, name: &str) -> CallResult<Arc<Entity>> {
         if let Some(grant) = self.caller.entities.get(name) {
             let EntityGrant { entity, read, .. } = grant.clone();
             self.check_right(read, &entity, "read")?;
-            return Ok(Some(entity));
+            return Ok(entity);
         }
         let Some(directory) = self.caller.dynamic.clone() else {
             return Err(self.caller.unknown_entity(name).into());
         };
+        let name = self.own(name);
         if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
-            return Ok(Some(entity));
+            return Ok(entity);
         }
         let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
         let entity = directory.make(entity_name);
         // Another process may have made it since this host started.
-        let exists = self.transaction().await?.has_dynamic(&entity.schema().name).await?;
-        Ok(exists.then(|| {
-            self.dynamic_made.push(entity.clone());
-            entity
-        }))
+        if self.transaction().await?.has_dynamic(&entity.schema().name).await? {
+            self.dynamic_made.push(Arc::clone(&entity));
+        }
+        Ok(entity)
+    }
+
+    /// The name of an own entity without the plugin's before it.
+    fn own<'n>(&self, name: &'n str) -> &'n str {
+        let own = self.plugin().and_then(|plugin| name.strip_prefix(plugin.as_str())?.strip_prefix('.'));
+        own.unwrap_or(name)
     }
 
     fn made_here(&self, name: &str) -> Option<Arc<Entity>> {
@@ -295,7 +303,7 @@ impl Invocation {
     }
 
     fn inserted(&self, schema: &EntitySchema, id: RecordId, values: &[Value]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
+        let mut out = Vec::with_capacity(RECORD);
         let system = SystemValues {
             id,
             version: Version::FIRST,
@@ -317,17 +325,6 @@ impl Invocation {
         }
         out.push(b'}');
         out
-    }
-
-    /// Bytes that go out after something was written: an excess cannot be answered, the write would stand.
-    fn transfer_written(&mut self, bytes: usize) -> CallResult<()> {
-        match self.budget.transfer(bytes) {
-            Err(crate::CallError::Answer(_)) => match self.budget.transfer(bytes) {
-                Err(again) => Err(again),
-                Ok(()) => Ok(()),
-            },
-            other => other,
-        }
     }
 
     /// System fields in an update are accepted when they are what the record has: callers send back what they read.
@@ -358,6 +355,10 @@ impl Invocation {
         let tenant = self.tenant().clone();
         let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::new() };
         self.budget.statement();
+        if self.budget.rows_left() == 0 {
+            let wanted = self.budget.used().rows_read + 1;
+            return Err(self.budget.exceeded(LimitKind::RowsRead, wanted));
+        }
         if !self.transaction().await?.get(entity, id, &mut sink).await? {
             return Err(no_record(schema, &id.to_string()).into());
         }

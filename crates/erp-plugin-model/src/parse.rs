@@ -6,7 +6,7 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::schema::FieldType;
-use crate::time::{in_range, to_micros};
+use crate::time::in_range;
 use crate::value::Value;
 
 /// The largest integer that every JSON reader keeps exactly; beyond it integers are written as strings.
@@ -104,7 +104,9 @@ pub fn date(text: &str) -> Result<NaiveDate, String> {
 pub fn datetime(text: &str) -> Result<DateTime<Utc>, String> {
     let wrong = || format!("must be a time such as 2026-01-31T09:30:00Z, not {}", quote(text));
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| wrong())?.to_utc();
-    if in_range(time) { Ok(to_micros(time)) } else { Err(wrong()) }
+    // A leap second becomes the second after it, as it will when it is read again.
+    let kept = DateTime::from_timestamp_micros(time.timestamp_micros());
+    kept.filter(|time| in_range(*time)).ok_or_else(wrong)
 }
 
 /// A `uuid` or `reference`, in the hyphenated form.
@@ -142,8 +144,14 @@ pub fn json(field_type: &FieldType, value: &serde_json::Value) -> Result<Value, 
         (FieldType::Json, value) => Ok(Value::Json(value.to_string())),
         (_, Json::String(string)) => text(field_type, string),
         (FieldType::Boolean, Json::Bool(truth)) => Ok(Value::Boolean(*truth)),
-        (FieldType::Integer | FieldType::Decimal { .. }, Json::Number(number)) => {
-            text(field_type, &number.to_string())
+        (FieldType::Decimal { precision, scale }, Json::Number(number)) => match number.as_f64() {
+            Some(float) if number.is_f64() => decimal_from_float(float, *precision, *scale),
+            _ => decimal(&number.to_string(), *precision, *scale),
+        }
+        .map(Value::Decimal),
+        (FieldType::Integer, Json::Number(number)) => text(field_type, &number.to_string()),
+        (FieldType::Integer | FieldType::Enum { .. }, _) => {
+            Err(format!("must be an {}, not {value}", field_type.as_str()))
         }
         _ => Err(format!("must be a {}, not {value}", field_type.as_str())),
     }

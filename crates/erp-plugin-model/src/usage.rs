@@ -17,7 +17,7 @@ pub struct Usage {
     pub host_calls: u64,
     /// Records read.
     pub rows_read: u64,
-    /// Records written.
+    /// Records written, refused writes included.
     pub rows_written: u64,
     /// Bytes into and out of host calls.
     pub bytes: u64,

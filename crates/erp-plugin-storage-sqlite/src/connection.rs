@@ -101,7 +101,10 @@ pub(crate) fn limit_size(connection: &Connection, bytes: u64) -> Result<()> {
 }
 
 fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection> {
-    // Without SQLITE_OPEN_URI: a path is a path. Without a mutex: a connection is lent to one task at a time.
+    // Absolute, because SQLite is built to take what begins with `file:` for a URI, whatever the flags say.
+    let path =
+        std::path::absolute(path).map_err(|error| file_error(ErrorKind::Io, path, error.to_string()))?;
+    // Without a mutex: a connection is lent to one task at a time.
     Ok(Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?)
 }
 

@@ -206,3 +206,11 @@ async fn a_database_in_memory_is_gone_with_its_storage() {
         platform.commit().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_path_that_looks_like_a_uri_is_a_path() {
+    // Relative, because only that can begin with `file:`.
+    let file = format!("file:opening-{}.db?mode=memory", std::process::id());
+    drop(SqliteStorage::open(&SqliteOptions::file(&file)).unwrap());
+    std::fs::remove_file(file).unwrap();
+}

@@ -12,7 +12,11 @@ pub(crate) mod write;
 
 use erp_plugin_model::HostError;
 
-/// The error for bytes that are no JSON at all; `what` is `data`, `filter`, `payload`.
+/// The error for bytes that are no JSON, or JSON of another kind; `what` is `data`, `filter`, `payload`.
 pub(crate) fn syntax_error(what: &str, error: &serde_json::Error) -> HostError {
-    HostError::invalid(format!("{what} is not valid JSON: {error}"))
+    HostError::invalid(if error.is_data() {
+        format!("{what}: {error}")
+    } else {
+        format!("{what} is not valid JSON: {error}")
+    })
 }

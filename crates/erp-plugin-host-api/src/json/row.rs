@@ -75,6 +75,7 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input<'i>, A::Error> {
         let Self { schema, tenant, mut input, refusal } = self;
+        let mut tenant_given = false;
         while let Some(key) = map.next_key_seed(KeySeed(schema))? {
             let outcome = match key {
                 Key::Field(position) => {
@@ -91,7 +92,11 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
                 }
                 Key::System(name) => {
                     let json = map.next_value::<&RawValue>()?.get();
-                    if name == "tenant_id" {
+                    let is_tenant = name == "tenant_id";
+                    if (is_tenant && tenant_given) || input.system.iter().any(|(other, _)| *other == name) {
+                        Err(HostError::invalid(format!("field \"{name}\" stands twice")))
+                    } else if is_tenant {
+                        tenant_given = true;
                         check_tenant(tenant, json)
                     } else {
                         input.system.push((name, json));

@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for FieldVisitor<'_> {
             FieldType::Decimal { precision, scale } => {
                 self.finish(parse::decimal_from_float(number, precision, scale).map(Value::Decimal))
             }
-            _ => self.wrong(&number.to_string()),
+            _ => self.wrong(&format!("{number:?}")),
         }
     }
 

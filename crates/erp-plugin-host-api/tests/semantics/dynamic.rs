@@ -234,7 +234,6 @@ async fn a_document_is_an_object_of_keys_that_can_be_kept() {
         let changed = call.update("note", &id_of(&record), &format!("{{\"{key}\":\"2\"}}"), 1).await.unwrap();
         assert!(changed.ends_with(&format!(",\"{key}\":\"2\"}}")), "{changed}");
     }
-    let invalid = "data is not valid JSON:";
     for (data, reason) in [
         (
             format!(r#"{{"{more}":1}}"#),
@@ -243,23 +242,23 @@ async fn a_document_is_an_object_of_keys_that_can_be_kept() {
         (r#"{"":1}"#.to_owned(), "field name \"\" must have 1 to 128 bytes".to_owned()),
         (
             r#"{"a":1,"a":2}"#.to_owned(),
-            format!("{invalid} the key \"a\" stands twice in one object at line 1 column 13"),
+            "data: the key \"a\" stands twice in one object at line 1 column 13".to_owned(),
         ),
         (
             r#"{"a":"\u0000"}"#.to_owned(),
-            format!("{invalid} a string has a NUL character, which cannot be kept at line 1 column 13"),
+            "data: a string has a NUL character, which cannot be kept at line 1 column 13".to_owned(),
         ),
         (
             r#"{"a\u0000":1}"#.to_owned(),
-            format!("{invalid} a string has a NUL character, which cannot be kept at line 1 column 10"),
+            "data: a string has a NUL character, which cannot be kept at line 1 column 10".to_owned(),
         ),
         (
             r#"{"a":9223372036854775808}"#.to_owned(),
-            format!("{invalid} an integer has more than 64 bits; write it as a string at line 1 column 24"),
+            "data: an integer has more than 64 bits; write it as a string at line 1 column 24".to_owned(),
         ),
         (
             "[]".to_owned(),
-            format!("{invalid} invalid type: sequence, expected a JSON object at line 1 column 2"),
+            "data: invalid type: sequence, expected a JSON object at line 1 column 2".to_owned(),
         ),
         (
             format!("{{\"a\":{}1{}}}", "[".repeat(32), "]".repeat(32)),
@@ -268,4 +267,24 @@ async fn a_document_is_an_object_of_keys_that_can_be_kept() {
     ] {
         assert_eq!(call.insert("note", &data).await, Err(format!("invalid-input: {reason}")), "{data}");
     }
+}
+
+#[tokio::test]
+async fn a_query_of_an_entity_that_is_not_there_is_read_like_any_other() {
+    let dynamic = Dynamic::new().await;
+    let mut call = dynamic.call();
+    let empty = r#"{"items":[],"next_cursor":null,"total":0}"#;
+    assert_eq!(call.query("note", r#"{"title":"a"}"#, r#"{"total":true}"#).await, Ok(empty.to_owned()));
+    let error = call.query("note", "garbage", "").await.unwrap_err();
+    assert!(error.starts_with("invalid-input: filter is not valid JSON"), "{error}");
+    call.commit().await;
+    assert!(dynamic.known().is_empty());
+}
+
+#[tokio::test]
+async fn an_own_entity_can_be_named_in_full() {
+    let dynamic = Dynamic::new().await;
+    let mut call = dynamic.call();
+    let record = call.insert("inventory.note", "{}").await.unwrap();
+    assert_eq!(call.query("note", "", "").await, Ok(format!(r#"{{"items":[{record}],"next_cursor":null}}"#)));
 }

@@ -168,11 +168,11 @@ async fn a_payload_is_one_json_value() {
         ("{}{}", format!("{invalid} trailing characters at line 1 column 3")),
         (
             r#"{"a":1,"a":1}"#,
-            format!("{invalid} the key \"a\" stands twice in one object at line 1 column 13"),
+            "payload: the key \"a\" stands twice in one object at line 1 column 13".to_owned(),
         ),
         (
             r#""\u0000""#,
-            format!("{invalid} a string has a NUL character, which cannot be kept at line 1 column 8"),
+            "payload: a string has a NUL character, which cannot be kept at line 1 column 8".to_owned(),
         ),
     ] {
         assert_eq!(call.publish(EVENT, bad).await, Err(format!("invalid-input: {reason}")), "{bad}");
@@ -224,4 +224,12 @@ async fn a_chain_of_events_has_an_end() {
     let limits = Limits { event_depth: 20, ..Limits::default() };
     let mut call = fixture.begin(InvocationContext { limits, ..handling(&fixture, 16) });
     assert_eq!(call.publish(EVENT, "{}").await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_refused_event_is_not_counted() {
+    let fixture = Fixture::new().await;
+    let mut call = fixture.call();
+    call.publish(EVENT, "nonsense").await.unwrap_err();
+    assert_eq!(call.commit().await.usage.events, 0);
 }

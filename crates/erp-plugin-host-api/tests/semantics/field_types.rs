@@ -29,7 +29,8 @@ async fn refusals(options: &str, cases: &[(&str, &str)]) {
     let mut call = fixture.call();
     for (input, reason) in cases {
         let data = format!(r#"{{"field":{input}}}"#);
-        let expected = Err(format!("invalid-input: field \"field\" {reason}"));
+        let space = if reason.starts_with(':') { "" } else { " " };
+        let expected = Err(format!("invalid-input: field \"field\"{space}{reason}"));
         assert_eq!(call.insert("thing", &data).await, expected, "insert {input}");
         assert_eq!(call.update("thing", &id, &data, 1).await, expected, "update {input}");
     }
@@ -238,6 +239,7 @@ async fn datetimes_come_back_in_utc_to_the_microsecond() {
             (r#""2026-01-31T09:30:00.1Z""#, r#""2026-01-31T09:30:00.100000Z""#),
             (r#""2026-01-31T09:30:00.123456789Z""#, r#""2026-01-31T09:30:00.123456Z""#),
             (r#""1969-12-31T23:59:59.9999999Z""#, r#""1969-12-31T23:59:59.999999Z""#),
+            (r#""2016-12-31T23:59:60Z""#, r#""2017-01-01T00:00:00.000000Z""#),
             (r#""0001-01-01T00:00:00Z""#, r#""0001-01-01T00:00:00.000000Z""#),
             (r#""9999-12-31T23:59:59.999999Z""#, r#""9999-12-31T23:59:59.999999Z""#),
         ],
@@ -340,23 +342,16 @@ async fn json_is_kept_as_it_was_written() {
         ],
     )
     .await;
-    let text = "is not valid JSON:";
     refusals(
         "type = \"json\"",
         &[
             (&nested(33), "is nested more than 32 levels deep; flatten it"),
             (&nested(5000), "is nested more than 32 levels deep; flatten it"),
-            (
-                r#"{"a":1,"a":2}"#,
-                &format!("{text} the key \"a\" stands twice in one object at line 1 column 13"),
-            ),
-            (
-                r#"["\u0000"]"#,
-                &format!("{text} a string has a NUL character, which cannot be kept at line 1 column 9"),
-            ),
+            (r#"{"a":1,"a":2}"#, ": the key \"a\" stands twice in one object at line 1 column 13"),
+            (r#"["\u0000"]"#, ": a string has a NUL character, which cannot be kept at line 1 column 9"),
             (
                 "[18446744073709551615]",
-                &format!("{text} an integer has more than 64 bits; write it as a string at line 1 column 21"),
+                ": an integer has more than 64 bits; write it as a string at line 1 column 21",
             ),
         ],
     )

@@ -278,3 +278,13 @@ async fn a_filter_may_be_32_levels_deep() {
         Err("invalid-input: filter is nested more than 32 levels deep; flatten it".to_owned())
     );
 }
+
+#[tokio::test]
+async fn a_filter_takes_a_decimal_as_an_insert_does() {
+    let fixture = Fixture::with_fields([("field", "type = \"decimal\"\nprecision = 8\nscale = 0")]).await;
+    fixture.given("thing", &[r#"{"field":100.0}"#]).await;
+    for spelling in ["100", "100.0", "1e2", "\"100\""] {
+        let found = fixture.found("thing", &format!(r#"{{"field":{spelling}}}"#)).await;
+        assert_eq!(found.len(), 1, "{spelling}");
+    }
+}

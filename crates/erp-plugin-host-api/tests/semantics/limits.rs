@@ -231,3 +231,14 @@ async fn what_exceeded_a_limit_twice_is_rolled_back_with_the_limits_code() {
     assert!(fixture.found("item", "").await.is_empty());
     assert_eq!(fixture.storage.invocations()[0].error, Some(ErrorCode::LimitExceeded));
 }
+
+#[tokio::test]
+async fn a_record_that_is_read_to_check_what_was_sent_back_is_a_row_read() {
+    let fixture = Fixture::new().await;
+    let id = fixture.given("item", &[ITEM]).await.remove(0);
+    let mut call = fixture.limited(Limits { rows_read: 1, ..Limits::default() });
+    let echo = r#"{"created_by":"anna"}"#;
+    call.update("item", &id, echo, 1).await.unwrap();
+    let error = exceeded(LimitKind::RowsRead, "2", "1");
+    assert_eq!(call.update("item", &id, echo, 2).await.map(drop), told(&error));
+}

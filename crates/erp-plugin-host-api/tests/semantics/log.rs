@@ -123,3 +123,15 @@ async fn a_tenants_log_is_its_own() {
     assert!(kept(&fixture, ALPHA).await.is_empty());
     assert_eq!(kept(&fixture, BETA).await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_line_longer_than_any_call_may_be_is_cut_like_any_other() {
+    let fixture = Fixture::new().await;
+    let mut call = fixture.limited(Limits { call_bytes: 100, log_line_bytes: 5, ..Limits::default() });
+    call.log("info", &"x".repeat(1000)).unwrap();
+    // Nor is it the first excess of something: that is still to be told.
+    assert!(
+        call.insert("item", &" ".repeat(1000)).await.unwrap_err().starts_with("limit-exceeded: call-bytes")
+    );
+    assert_eq!(lines(&call.commit().await.log), [("info", "xxxxx… (995 bytes more)")]);
+}

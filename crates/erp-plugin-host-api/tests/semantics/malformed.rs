@@ -28,7 +28,7 @@ async fn data_that_is_no_object_or_no_json_is_refused() {
     }
     for data in ["[]", "null", "7", r#""text""#, "true"] {
         let error = call.insert("item", data).await.unwrap_err();
-        assert!(error.starts_with("invalid-input: data is not valid JSON: invalid type: "), "{error}");
+        assert!(error.starts_with("invalid-input: data: invalid type: "), "{error}");
         assert!(error.contains("expected a JSON object, one key a field"), "{error}");
     }
 }
@@ -63,13 +63,21 @@ async fn a_key_that_stands_twice_is_refused() {
         assert_eq!(call.update("item", NOBODY, data, 1).await, Err(expected), "{data}");
     }
     assert_eq!(
+        call.insert("item", r#"{"tenant_id":"alpha","tenant_id":"alpha"}"#).await,
+        Err("invalid-input: field \"tenant_id\" stands twice".to_owned())
+    );
+    assert_eq!(
+        call.update("item", NOBODY, r#"{"version":1,"version":1}"#, 1).await,
+        Err("invalid-input: field \"version\" stands twice".to_owned())
+    );
+    assert_eq!(
         call.query("item", r#"{"sku":"A","sku":"B"}"#, "").await,
-        Err("invalid-input: filter is not valid JSON: the key \"sku\" stands twice in one object at line 1 column 21"
+        Err("invalid-input: filter: the key \"sku\" stands twice in one object at line 1 column 21"
             .to_owned())
     );
     assert_eq!(
         call.query("item", "", r#"{"limit":1,"limit":2}"#).await,
-        Err("invalid-input: page is not valid JSON: the key \"limit\" stands twice in one object at line 1 column 21"
+        Err("invalid-input: page: the key \"limit\" stands twice in one object at line 1 column 21"
             .to_owned())
     );
 }

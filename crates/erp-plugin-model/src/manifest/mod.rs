@@ -33,7 +33,7 @@ const MAX_ENTRIES: usize = 100;
 
 /// What is wrong with a manifest: where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("plugin.toml: {path} {message}")]
+#[error("plugin.toml: {path}{}{message}", if path.is_empty() { "" } else { " " })]
 pub struct ManifestError {
     /// The key, as `entities.item.fields.sku.type`; empty for the whole text.
     pub path: String,
