@@ -12,7 +12,8 @@ use crate::error::HostResult;
 use crate::executor::Executor;
 use crate::host::PluginHost;
 
-/// Puts a [`PluginHost`] together. What is not given has a default that refuses rather than allows.
+/// Puts a [`PluginHost`] together. What is not given has a default that refuses rather than allows; the exception is
+/// [`bare_components`](Self::bare_components).
 pub struct PluginHostBuilder {
     pub(crate) services: Services,
     pub(crate) authorizer: Arc<dyn Authorizer>,
@@ -86,7 +87,7 @@ impl PluginHostBuilder {
         self
     }
 
-    /// A multi-thread runtime to run invocations on, instead of one of the host's own. A call from one of its tasks
+    /// A multi-thread runtime, with time enabled, to run invocations on instead of one of the host's own. A call from one of its tasks
     /// then needs no hand-over between threads, which takes as long as a small invocation; in return, whatever else
     /// blocks the runtime's threads holds up plugins.
     #[must_use]

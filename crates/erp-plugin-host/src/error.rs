@@ -9,7 +9,8 @@ use erp_plugin_storage::StorageError;
 /// What the host answers with.
 pub type HostResult<T> = Result<T, HostFailure>;
 
-/// Why something asked of the host was not done. Nothing of it was kept.
+/// Why something asked of the host was not done. Nothing of it was kept, but for the log and the usage of an invocation
+/// that failed, and for `init` when only `on-tenant-created` failed after it.
 #[derive(Debug, thiserror::Error)]
 pub enum HostFailure {
     /// The component cannot be loaded.

@@ -155,8 +155,8 @@ impl PluginHost {
         self.run(|inner| async move { inner.disable(&tenant, &plugin).await }).await
     }
 
-    /// Calls a plugin's `handle-event` at once, as this identity, past the outbox. The report tells how it ended;
-    /// `Err` is for what kept it from being called at all.
+    /// Calls a plugin's `handle-event` at once, as this identity, past the outbox. Whether the identity may is for the
+    /// caller to decide. The report tells how it ended; `Err` is for what kept it from being called at all.
     pub async fn call(
         &self,
         identity: Identity,
@@ -172,7 +172,7 @@ impl PluginHost {
         self.run(|inner| async move { inner.call(identity, &plugin, export).await }).await
     }
 
-    /// Publishes an event of the platform's own, as this identity.
+    /// Publishes an event of the platform's own, as this identity. Whether it may is for the caller to decide.
     pub async fn publish(
         &self,
         identity: Identity,
