@@ -149,7 +149,7 @@ async fn a_handler_acts_as_the_system_and_knows_who_began() {
 }
 
 #[tokio::test]
-async fn a_disabled_plugin_gets_no_new_deliveries_and_loses_none() {
+async fn a_disabled_plugin_gets_nothing_that_is_published_meanwhile() {
     let platform = sample::platform().await;
     platform.publish("sample.insert", &insert("while enabled")).await;
     platform.host.drain().await.unwrap();

@@ -73,7 +73,47 @@ async fn texts_of_loading() -> Vec<&'static str> {
     let mut other = erp_plugin_package::manifest::strip(&sample).unwrap();
     other.extend([0, 2, 1, b'x']);
     let other = erp_plugin_package::manifest::embed(&other, &manifest).unwrap();
-    texts.push(refuses(&platform, other, "a version never changes; raise the version").await);
+    texts.push(refuses(&platform, other, "is installed with other bytes, and a version never changes").await);
+    let newer = guests::with_manifest(&guests::brief(), "test-sample", "");
+    texts.push(refuses(&platform, newer, "this release cannot replace it by").await);
+
+    for (component, text) in [
+        (guests::hostile("load-future-contract"), "so it was built for contract"),
+        (guests::hostile("load-mixed-contracts"), "this component mixes the contracts"),
+        (guests::with_manifest(&guests::brief(), "core", ""), "is the platform's own; choose another"),
+        (guests::hostile("01-endless-init"), "init failed:"),
+    ] {
+        texts.push(refuses(&platform, component, text).await);
+    }
+    texts
+}
+
+async fn texts_of_opening() -> Vec<&'static str> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let url = |name: &str| format!("sqlite:{}", file(name).display());
+
+    std::fs::write(file("foreign.db"), "a letter").unwrap();
+    drop(erp_plugin::storage(&url("newer.db")).await.unwrap());
+    let newer = rusqlite::Connection::open(file("newer.db")).unwrap();
+    newer.execute("UPDATE system_schema SET version = 1000, oldest_host = 1000", ()).unwrap();
+    drop(newer);
+    drop(erp_plugin::storage(&url("damaged.db")).await.unwrap());
+    let whole = std::fs::read(file("damaged.db")).unwrap();
+    std::fs::write(file("damaged.db"), &whole[..whole.len() / 2]).unwrap();
+
+    let mut texts = Vec::new();
+    for (url, text) in [
+        (url("foreign.db"), "this is no database of erp-plugin; name another file, or a new one"),
+        (url("newer.db"), "the database was made by a newer erp-plugin; update the host"),
+        (url("damaged.db"), "the database is damaged; restore it from a backup"),
+        (url("missing/erp.db"), "reading or writing the database failed"),
+        ("oracle:erp".to_owned(), "is no storage URL; write sqlite:FILE or sqlite::memory:"),
+    ] {
+        let error = erp_plugin::storage(&url).await.err().unwrap().to_string();
+        assert!(error.contains(text), "{error}\nhas no {text:?}");
+        texts.push(text);
+    }
     texts
 }
 
@@ -119,7 +159,23 @@ async fn every_entry_is_a_text_that_comes_and_every_text_has_an_entry() -> Resul
     let mut produced = BTreeSet::from([BY_THE_COMPILER]);
     produced.extend(texts_of_loading().await);
     produced.extend(texts_of_manifests());
+    produced.extend(texts_of_opening().await);
     produced.extend(texts_of_running().await?);
     assert_eq!(entries, produced);
     Ok(())
+}
+
+/// The brief's questions, by the words in which they are asked.
+#[test]
+fn the_briefs_five_questions_can_be_found() {
+    let document = include_str!("../../docs/troubleshooting.md");
+    for question in [
+        "attempted to parse a wasm module with a component parser",
+        "cannot infer type of the type parameter D",
+        "wasm trap: interrupt",
+        "如何调试",
+        "如何限制插件内存",
+    ] {
+        assert!(document.contains(question), "{question}");
+    }
 }

@@ -26,16 +26,23 @@ pub(crate) fn guests() -> Result<()> {
 /// Before building the host: SQLite is C, and the first build is large.
 pub(crate) fn host() -> Result<()> {
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let found = Command::new(&compiler).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_err() {
+    // It may be several words: "ccache gcc".
+    let mut words = compiler.split_whitespace();
+    let found = Command::new(words.next().unwrap_or("cc"))
+        .args(words)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !found.is_ok_and(|status| status.success()) {
         bail!(
             "there is no C compiler (`{compiler}`), which building SQLite takes; install one, \
              for example: apt-get install build-essential, or xcode-select --install"
         );
     }
-    let root = repository::root();
-    if !root.join("target").exists() {
-        check_disk(&root)?;
+    // This program itself lies in that folder; the command line does after a first build of everything.
+    if !repository::target("debug/erp-plugin").exists() {
+        check_disk(&repository::root())?;
     }
     Ok(())
 }
@@ -46,8 +53,7 @@ fn check_disk(folder: &Path) -> Result<()> {
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     if free < DISK_NEEDED {
         bail!(
-            "{} has {} MiB free, and a first build takes up to {} MiB; make room, or set CARGO_TARGET_DIR to a \
-             folder on another disk",
+            "{} has {} MiB free, and a first build takes up to {} MiB; make room, or clone to another disk",
             folder.display(),
             free >> 20,
             DISK_NEEDED >> 20

@@ -149,7 +149,8 @@ impl PluginHost {
         self.run(|inner| async move { inner.enable(&tenant, &plugin).await }).await
     }
 
-    /// Stops a plugin's calls and new deliveries in a tenant. Nothing is lost.
+    /// Stops a plugin's calls and new deliveries in a tenant. Deliveries that it was assigned before wait until it is
+    /// enabled again; events that are numbered meanwhile never reach it.
     pub async fn disable(&self, tenant: &str, plugin: &str) -> HostResult<()> {
         let (tenant, plugin) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?);
         self.run(|inner| async move { inner.disable(&tenant, &plugin).await }).await

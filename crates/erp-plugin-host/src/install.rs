@@ -70,9 +70,7 @@ impl Inner {
             Kept::OthersTable(entity) => {
                 return Err(HostError::new(
                     ErrorCode::AlreadyExists,
-                    format!(
-                        "a table for {entity} was made from another schema; rename the entity, or remove that plugin"
-                    ),
+                    format!("a table for {entity} was made from another schema; rename the entity"),
                 )
                 .into());
             }
@@ -165,7 +163,7 @@ impl Inner {
             )
         } else if own == new {
             format!(
-                "{name} {own} is installed with other bytes, and a version never changes; raise the version"
+                "{name} {own} is installed with other bytes, and a version never changes; this release cannot replace it"
             )
         } else {
             format!("{name} {own} is installed; this release cannot replace it by {new} while it is")

@@ -15,8 +15,8 @@ use crate::output;
 
 /// Work off a year of orders of two tenants
 ///
-/// Installs the plugins inventory and purchasing for the tenants northwind and southridge, gives both the same
-/// products, and sends northwind every order and southridge those whose number divides by ten. Orders that run short
+/// Installs the plugins inventory and purchasing for the tenants northwind and southridge (and test-sample, for the
+/// endless loop), gives both the same products, and sends northwind every order and southridge those whose number divides by ten. Orders that run short
 /// lead to purchase orders, which are approved and received at once. Then tries four things that a host must refuse,
 /// closes the database, opens it again, and shows what is in it.
 ///

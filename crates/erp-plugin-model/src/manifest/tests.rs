@@ -204,3 +204,18 @@ fn no_part_has_more_entries_than_it_may() {
         assert!(error.contains(expected), "{error}\n  is not\n{expected}");
     }
 }
+
+#[test]
+fn the_manifests_in_the_guide_are_valid() {
+    let guide = include_str!("../../../../docs/writing-plugins.md");
+    let manifests: Vec<&str> = guide
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| block.contains("manifest = 1"))
+        .collect();
+    assert_eq!(manifests.len(), 2);
+    for manifest in manifests {
+        Manifest::from_toml(manifest).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
