@@ -102,8 +102,8 @@ async fn another_component_under_an_installed_name_is_refused() {
     };
     assert_eq!(
         refusal("0.1.0").await,
-        "already-exists: test-sample 0.1.0 is installed with other bytes, and a version never changes; raise the \
-         version"
+        "already-exists: test-sample 0.1.0 is installed with other bytes, and a version never changes; this \
+         release cannot replace it"
     );
     let newer = refusal("0.2.0").await;
     assert!(

@@ -126,8 +126,8 @@ impl PluginHostBuilder {
 
     /// Makes the host and reads what is installed.
     pub async fn build(mut self) -> HostResult<PluginHost> {
-        let caps = self.caps.get_or_insert_with(|| self.limits.clone());
-        self.engine.max_memory = caps.memory.max(self.limits.memory);
+        let cap = self.caps.as_ref().unwrap_or(&self.limits).memory;
+        self.engine.max_memory = cap.max(self.limits.memory);
         let engine = Engine::new(self.engine.clone())?;
         let compiler =
             self.compiler.take().unwrap_or_else(|| Arc::new(InProcessCompiler::new(engine.clone())));

@@ -103,9 +103,7 @@ limits! {
     EventBytes event_bytes "event-bytes" Bytes 256 << 10, "size of one event's payload";
     LogLines log_lines "log-lines" Count 200, "log lines";
     LogLineBytes log_line_bytes "log-line-bytes" Bytes 8 << 10, "size of one log line";
-    CallDepth call_depth "call-depth" Count 8, "calls nested in one another";
     EventDepth event_depth "event-depth" Count 16, "events caused by one another";
-    HttpCalls http_calls "http-calls" Count 10, "outbound HTTP calls";
     WriterHold writer_hold_ms "writer-hold" Milliseconds 250, "time the embedded database's writer is held";
 }
 

@@ -78,3 +78,39 @@ async fn f07_adapter() {
     }
     serves_on(&platform).await;
 }
+
+/// Too long for files: each is one thing over and over.
+#[tokio::test]
+async fn what_there_is_too_much_of_is_refused_by_its_name() {
+    let many = |line: &str, times: usize| line.repeat(times);
+    let bombs = [
+        (
+            "canonical functions",
+            format!(
+                "(component (type $t (resource (rep i32))) {})",
+                many("(core func (canon resource.drop $t))", 2_001)
+            ),
+        ),
+        (
+            "aliases",
+            format!(
+                "(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m)) {})",
+                many("(alias core export $i \"f\" (core func))", 10_001)
+            ),
+        ),
+        (
+            "imports",
+            format!(
+                "(component (type $f (func)) {})",
+                (0..1_001).map(|n| format!("(import \"i{n}\" (func (type $f)))")).collect::<String>()
+            ),
+        ),
+    ];
+    let platform = platform(|builder| builder).await;
+    for (what, text) in bombs {
+        let component = wat::parse_str(text).unwrap();
+        let failure = platform.try_install(ATTACKER, component).await.unwrap_err().to_string();
+        assert!(failure.contains(&format!(" {what}, ")) && failure.contains("are allowed"), "{failure}");
+    }
+    serves_on(&platform).await;
+}

@@ -15,6 +15,10 @@ const MAX_TYPES: u64 = 2_000;
 const MAX_CORE_TYPES: u64 = 10_000;
 const MAX_CORE_FUNCTIONS: u64 = 60_000;
 const MAX_EXPORTS: u64 = 1_000;
+const MAX_IMPORTS: u64 = 1_000;
+const MAX_ALIASES: u64 = 10_000;
+/// Each becomes a piece of native code.
+const MAX_CANONICAL_FUNCTIONS: u64 = 2_000;
 /// What one type may hold, declarations and fields together.
 const MAX_TYPE_ITEMS: u64 = 1_000;
 
@@ -49,6 +53,9 @@ pub(super) fn sections(wasm: &[u8], max_memory: u64) -> Result<(), LoadError> {
     let mut core_types = Tally::new("core types", MAX_CORE_TYPES);
     let mut functions = Tally::new("functions", MAX_CORE_FUNCTIONS);
     let mut exports = Tally::new("exports", MAX_EXPORTS);
+    let mut imports = Tally::new("imports", MAX_IMPORTS);
+    let mut aliases = Tally::new("aliases", MAX_ALIASES);
+    let mut canonical = Tally::new("canonical functions", MAX_CANONICAL_FUNCTIONS);
     let mut tables = Tally::new("tables", u64::from(MAX_TABLES));
     let mut memories = Tally::new("memories", u64::from(MAX_MEMORIES));
     let mut memory_bytes = 0_u64;
@@ -114,6 +121,9 @@ pub(super) fn sections(wasm: &[u8], max_memory: u64) -> Result<(), LoadError> {
             }
             Payload::TypeSection(section) => core_types.add(u64::from(section.count()))?,
             Payload::FunctionSection(section) => functions.add(u64::from(section.count()))?,
+            Payload::ComponentImportSection(section) => imports.add(u64::from(section.count()))?,
+            Payload::ComponentAliasSection(section) => aliases.add(u64::from(section.count()))?,
+            Payload::ComponentCanonicalSection(section) => canonical.add(u64::from(section.count()))?,
             Payload::ComponentExportSection(section) => exports.add(u64::from(section.count()))?,
             Payload::ExportSection(section) => exports.add(u64::from(section.count()))?,
             Payload::TableSection(section) => {
