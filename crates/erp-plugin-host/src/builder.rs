@@ -87,9 +87,9 @@ impl PluginHostBuilder {
         self
     }
 
-    /// A multi-thread runtime, with time enabled, to run invocations on instead of one of the host's own. A call from one of its tasks
-    /// then needs no hand-over between threads, which takes as long as a small invocation; in return, whatever else
-    /// blocks the runtime's threads holds up plugins.
+    /// A multi-thread runtime, with time enabled, to run invocations on instead of one of the host's own. A call from
+    /// one of its tasks then needs no hand-over between threads, which takes as long as a small invocation; in return,
+    /// whatever else blocks the runtime's threads holds up plugins.
     #[must_use]
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);

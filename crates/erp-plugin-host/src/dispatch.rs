@@ -134,16 +134,19 @@ impl Inner {
                 tasks.spawn(async move { inner.deliver(delivery).await });
             }
             // A fault of one ends the drain, but none of the others half-way.
-            let mut fault = None;
+            let (mut fault, mut panicked) = (None, None);
             while let Some(ended) = tasks.join_next().await {
                 match ended {
                     Ok(Ok(handled)) => report.add(handled),
                     Ok(Err(error)) => fault = Some(error),
                     Err(ended) => match ended.try_into_panic() {
-                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Ok(panic) => panicked = Some(panic),
                         Err(_) => fault = Some(HostFailure::ShuttingDown),
                     },
                 }
+            }
+            if let Some(panic) = panicked {
+                std::panic::resume_unwind(panic);
             }
             if let Some(fault) = fault {
                 return Err(fault);

@@ -37,6 +37,9 @@ impl<K: Eq + Hash> Locks<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     #[tokio::test]
@@ -45,17 +48,17 @@ mod tests {
         let first = locks.lock("a").await;
         drop(locks.lock("b").await);
         let mut second = Box::pin(locks.lock("a"));
-        assert!(futures_poll(&mut second).is_none());
+        assert!(poll_once(&mut second).is_none());
         drop(first);
         drop(second.await);
         assert!(locks.held.lock().unwrap().len() <= 1);
     }
 
-    fn futures_poll<T>(future: &mut std::pin::Pin<Box<impl Future<Output = T>>>) -> Option<T> {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    fn poll_once<T>(future: &mut Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+        let mut context = Context::from_waker(Waker::noop());
         match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(done) => Some(done),
-            std::task::Poll::Pending => None,
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
         }
     }
 }
