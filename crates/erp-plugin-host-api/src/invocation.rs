@@ -309,7 +309,7 @@ impl Invocation {
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
-        self.mode == Mode::Read
+        !self.mode.writes()
     }
 
     /// Ends it. On `Ok` records, events and the delivery's mark are committed together; on `Err` everything is rolled

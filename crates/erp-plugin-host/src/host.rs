@@ -254,9 +254,9 @@ impl Inner {
         self.begin_platform(Mode::Write, self.limits.writer_hold()).await
     }
 
-    /// A change of the system's own tables that may take long: an installation makes tables and keeps a component.
-    pub(crate) async fn change_platform_patiently(&self) -> HostResult<Box<dyn PlatformTransaction>> {
-        self.begin_platform(Mode::Write, PATIENCE).await
+    /// An installation: it makes tables and keeps a component, and may take long.
+    pub(crate) async fn begin_installation(&self) -> HostResult<Box<dyn PlatformTransaction>> {
+        self.begin_platform(Mode::Migrate, PATIENCE).await
     }
 
     /// A look at the system's own tables.

@@ -182,7 +182,7 @@ impl Inner {
             .iter()
             .flat_map(|entity| entity.fields().iter().map(move |field| (entity, field)));
         for (entity, field) in fields {
-            if let FieldType::Reference { target } = &field.field_type
+            if let FieldType::Reference { target, .. } = &field.field_type
                 && !exists(target)
             {
                 return Err(HostError::invalid(format!(
@@ -209,7 +209,7 @@ impl Inner {
 
     /// Keeps component, version and tables in one transaction.
     async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<Kept> {
-        let mut platform = self.change_platform_patiently().await?;
+        let mut platform = self.begin_installation().await?;
         let mut schemas: Vec<_> = plugin.entities.values().map(|entity| entity.schema()).collect();
         schemas.sort_by(|a, b| a.name.cmp(&b.name));
         for schema in schemas {

@@ -127,7 +127,7 @@ impl Inner {
                 permissions: Arc::new(PermissionSet::all()),
                 caller: Arc::new(caller),
                 trigger: export.label(),
-                mode: Mode::Write,
+                mode: Mode::Migrate,
                 cause: Cause::Request,
                 deadline: Instant::now() + limits.deadline(),
                 limits,

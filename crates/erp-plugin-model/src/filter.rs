@@ -49,6 +49,11 @@ pub enum Filter {
     In(Column, Vec<Value>),
     /// The text begins with this.
     Prefix(Column, String),
+    /// The text of the searchable field at this position of the schema is this one, whatever the case of either. The
+    /// text given is [folded](crate::fold::fold).
+    FoldedEq(usize, String),
+    /// It begins with this, whatever the case of either. The text given is folded.
+    FoldedPrefix(usize, String),
     /// The column is absent.
     Absent(Column),
 }

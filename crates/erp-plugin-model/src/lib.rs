@@ -13,6 +13,7 @@ pub mod entity_ref;
 pub mod error;
 pub mod event;
 pub mod filter;
+pub mod fold;
 pub mod identity;
 pub mod ids;
 pub mod labels;
@@ -35,7 +36,7 @@ pub use ids::{
 pub use labels::Labels;
 pub use limits::Limits;
 pub use manifest::Manifest;
-pub use schema::{EntitySchema, Field, FieldType};
+pub use schema::{EntitySchema, Field, FieldType, OnDelete};
 pub use tenant_queue::TenantQueue;
 pub use time::{Clock, IdGenerator};
 pub use value::Value;

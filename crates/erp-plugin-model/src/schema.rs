@@ -77,6 +77,30 @@ impl SystemField {
     }
 }
 
+/// What the deletion of a record means for those that refer to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It is refused as long as there are any.
+    #[default]
+    Restrict,
+    /// Their reference becomes absent.
+    SetNull,
+    /// They are deleted too, softly.
+    Cascade,
+}
+
+impl OnDelete {
+    /// The rule as the manifest writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Restrict => "restrict",
+            Self::SetNull => "set-null",
+            Self::Cascade => "cascade",
+        }
+    }
+}
+
 /// The type of a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldType {
@@ -110,6 +134,8 @@ pub enum FieldType {
     Reference {
         /// The entity referred to.
         target: EntityRef,
+        /// What becomes of the record when the one referred to is deleted.
+        on_delete: OnDelete,
     },
     /// Any JSON value.
     Json,
@@ -198,8 +224,10 @@ pub struct Field {
     pub required: bool,
     /// Whether no two live records of a tenant may have the same value. Absent values never clash.
     pub unique: bool,
-    /// Whether an index serves filters and sorts on it.
+    /// Whether an index serves filters and sorts on it. A reference has one always: deletions look there.
     pub indexed: bool,
+    /// Whether its text is also kept [folded](crate::fold::fold), with an index, for searches that ignore case.
+    pub searchable: bool,
     /// What an inserted record gets that does not give it; [`Value::Null`] is none.
     pub default: Value,
     /// The smallest value allowed.

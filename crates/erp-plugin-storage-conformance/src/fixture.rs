@@ -14,8 +14,8 @@ use erp_plugin_model::page::{Page, SortKey, Start};
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, LogLine, Usage};
 use erp_plugin_model::{
-    EntityRef, EntitySchema, ErrorCode, Field, FieldName, FieldType, InvocationId, Labels, PluginName,
-    RecordId, TenantId, Value, Version,
+    EntityRef, EntitySchema, ErrorCode, Field, FieldName, FieldType, InvocationId, Labels, OnDelete,
+    PluginName, RecordId, TenantId, Value, Version,
 };
 use erp_plugin_storage::{
     ActivationState, Change, Entity, InsertOutcome, Mode, NewRecord, PlatformScope, PlatformTransaction,
@@ -104,6 +104,7 @@ pub(crate) fn optional(name: &str, field_type: FieldType) -> Field {
         required: false,
         unique: false,
         indexed: false,
+        searchable: false,
         default: Value::Null,
         min: None,
         max: None,
@@ -130,7 +131,7 @@ pub(crate) fn money() -> FieldType {
 }
 
 pub(crate) fn reference(target: &str) -> FieldType {
-    FieldType::Reference { target: EntityRef::parse(target).unwrap() }
+    FieldType::Reference { target: EntityRef::parse(target).unwrap(), on_delete: OnDelete::Restrict }
 }
 
 pub(crate) fn schema(name: &str, fields: Vec<Field>) -> EntitySchema {

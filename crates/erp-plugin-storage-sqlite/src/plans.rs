@@ -23,6 +23,7 @@ fn field(name: &str, field_type: FieldType) -> Field {
         required: false,
         unique: false,
         indexed: false,
+        searchable: false,
         default: Value::Null,
         min: None,
         max: None,

@@ -132,7 +132,7 @@ fn layout(schema: &EntitySchema) -> String {
             FieldType::Decimal { scale, .. } => {
                 let _ = write!(json, ",\"scale\":{scale}");
             }
-            FieldType::Reference { target } => {
+            FieldType::Reference { target, .. } => {
                 let _ = write!(json, ",\"entity\":\"{target}\"");
             }
             _ => {}

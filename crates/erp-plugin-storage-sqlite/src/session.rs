@@ -144,7 +144,7 @@ impl Session {
         operation: &'static str,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> StorageResult<T> {
-        if self.mode == Mode::Read {
+        if !self.mode.writes() {
             return Err(Error::Misuse("a write in a read transaction").at(operation));
         }
         self.read(operation, work)

@@ -116,7 +116,7 @@ impl Statements {
             .iter()
             .enumerate()
             .filter_map(|(position, field)| match &field.field_type {
-                FieldType::Reference { target } => Some(Reference {
+                FieldType::Reference { target, .. } => Some(Reference {
                     field: field.name.clone(),
                     position,
                     table: target.table(),

@@ -30,6 +30,10 @@ pub enum ErrorKind {
     Foreign,
     /// The database was made by a newer release that this one cannot work with.
     TooNew,
+    /// The database lacks tables that this release works with.
+    NeedsMigration,
+    /// Making tables takes the role that owns them, and the storage was not told how to act in it.
+    OwnerMissing,
     /// The backend refuses what it should never have been asked: a fault of the host.
     Bug,
 }
@@ -97,6 +101,8 @@ impl StorageError {
             | ErrorKind::Unavailable
             | ErrorKind::Full
             | ErrorKind::ReadOnly
+            | ErrorKind::NeedsMigration
+            | ErrorKind::OwnerMissing
             | ErrorKind::Io => ErrorCode::Unavailable,
         };
         HostError::new(code, describe(self.kind))
@@ -118,6 +124,12 @@ fn describe(kind: ErrorKind) -> &'static str {
         ErrorKind::Corrupt => "the database is damaged; restore it from a backup",
         ErrorKind::Foreign => "this is no database of erp-plugin; name another file, or a new one",
         ErrorKind::TooNew => "the database was made by a newer erp-plugin; update the host",
+        ErrorKind::NeedsMigration => {
+            "the database lacks tables of this release; run erp-plugin db init, or db migrate if it has older ones"
+        }
+        ErrorKind::OwnerMissing => {
+            "making tables takes the database's owner, and no migration URL was given; give one"
+        }
         ErrorKind::Bug => "internal error",
     }
 }

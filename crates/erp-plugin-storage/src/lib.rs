@@ -16,6 +16,7 @@
 //! suite; 3. the file of the same name in each backend.
 
 mod access;
+mod aggregate;
 mod dispatch;
 mod entity;
 mod error;
@@ -28,14 +29,17 @@ mod scope;
 mod transaction;
 
 pub use access::Access;
+pub use aggregate::{
+    Aggregate, AggregateOutcome, Figure, FigureValue, Group, MAX_FIGURES, MAX_GROUP_COLUMNS,
+};
 pub use dispatch::{Dispatch, DispatchOutcome, Failure, Parked};
 pub use entity::Entity;
 pub use error::{ErrorKind, StorageError, StorageResult};
 pub use events::Events;
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use records::{
-    Change, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, Records, RowView, SinkFlow,
-    Stamp, SystemValues, UpdateOutcome, Violation,
+    Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,
+    Records, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
 };
 pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};

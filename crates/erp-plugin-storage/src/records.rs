@@ -7,6 +7,7 @@ use erp_plugin_model::page::Page;
 use erp_plugin_model::value::ValueRef;
 use erp_plugin_model::{FieldName, RecordId, Value, Version};
 
+use crate::aggregate::{Aggregate, AggregateOutcome};
 use crate::{Entity, StorageResult};
 
 /// When and by whom a write happens.
@@ -118,6 +119,28 @@ pub enum UpdateOutcome {
     Violates(Violation),
 }
 
+/// One update of several.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordUpdate<'a> {
+    /// The record.
+    pub id: RecordId,
+    /// The version it must have.
+    pub expected: Version,
+    /// What changes.
+    pub change: Change<'a>,
+}
+
+/// How a restore ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreOutcome {
+    /// The record lives again; the sink has it.
+    Restored,
+    /// No deleted record of this tenant has the id: it never was, it lives, or it was purged.
+    NotFound,
+    /// Refused: one of its unique values is taken by now, or what it refers to is gone.
+    Violates(Violation),
+}
+
 /// How a delete ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteOutcome {
@@ -140,6 +163,15 @@ pub struct QueryOutcome {
     pub rows_scanned: u64,
 }
 
+/// How many records there are, and what it took to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// How many match.
+    pub count: u64,
+    /// As [`QueryOutcome::rows_scanned`].
+    pub rows_scanned: u64,
+}
+
 /// Records of the transaction's tenant.
 #[async_trait]
 pub trait Records: Send {
@@ -151,6 +183,16 @@ pub trait Records: Send {
         record: NewRecord<'_>,
         stamp: Stamp<'_>,
     ) -> StorageResult<InsertOutcome>;
+
+    /// Inserts several records as [`insert`](Self::insert) would each, in few statements, and says of each how it
+    /// ended: one that is refused leaves the others. A reference counts if the record was there before the call, so
+    /// not to another of these; of two with the same unique value the first is kept.
+    async fn insert_many(
+        &mut self,
+        entity: &Entity,
+        records: &[NewRecord<'_>],
+        stamp: Stamp<'_>,
+    ) -> StorageResult<Vec<InsertOutcome>>;
 
     /// Gives the sink the live record of this tenant with this id, and returns whether there is one.
     async fn get(&mut self, entity: &Entity, id: RecordId, sink: &mut dyn RecordSink) -> StorageResult<bool>;
@@ -165,6 +207,19 @@ pub trait Records: Send {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<QueryOutcome>;
 
+    /// Counts this tenant's live records that fulfil the filter.
+    async fn count(&mut self, entity: &Entity, filter: &Filter) -> StorageResult<Counted>;
+
+    /// Computes figures over this tenant's live records that fulfil the filter: one [`Group`](crate::Group) for each combination of
+    /// values of the columns to group by, in their order with absent values last, at most `aggregate.limit` of them.
+    /// Without such columns it is exactly one group, also of no records. Sums are exact and do not overflow.
+    async fn aggregate(
+        &mut self,
+        entity: &Entity,
+        filter: &Filter,
+        aggregate: &Aggregate,
+    ) -> StorageResult<AggregateOutcome>;
+
     /// Changes the live record of this tenant that has this id and this version, raises its version by one even if
     /// no value differs, and gives the sink the new record. Check and write are one statement.
     async fn update(
@@ -177,6 +232,17 @@ pub trait Records: Send {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<UpdateOutcome>;
 
+    /// Makes several updates as [`update`](Self::update) would each, in one statement for those that change the same
+    /// fields, and says of each how it ended: one that is refused leaves the others. Gives the sink the new records in
+    /// the order of the updates. An id may stand only once.
+    async fn update_many(
+        &mut self,
+        entity: &Entity,
+        updates: &[RecordUpdate<'_>],
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> StorageResult<Vec<UpdateOutcome>>;
+
     /// Marks the live record of this tenant with this id as deleted; its unique values become free.
     async fn delete(
         &mut self,
@@ -184,4 +250,23 @@ pub trait Records: Send {
         id: RecordId,
         stamp: Stamp<'_>,
     ) -> StorageResult<DeleteOutcome>;
+
+    /// Makes the deleted record of this tenant with this id live again, raises its version by one, and gives it to the
+    /// sink, unless it would break a unique field or reference.
+    async fn restore(
+        &mut self,
+        entity: &Entity,
+        id: RecordId,
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> StorageResult<RestoreOutcome>;
+
+    /// Removes for good at most `limit` of this tenant's records that were deleted before this moment, those that were
+    /// deleted first, and returns how many it removed.
+    async fn purge(
+        &mut self,
+        entity: &Entity,
+        deleted_before: DateTime<Utc>,
+        limit: u32,
+    ) -> StorageResult<u64>;
 }

@@ -21,7 +21,8 @@ pub enum CreateDynamic {
 #[async_trait]
 pub trait SchemaAdmin: Send {
     /// Makes the table of a declared entity, and returns whether it is now as the schema says: `false` when a table
-    /// of that name was made from another schema, which is then left alone.
+    /// of that name was made from another schema, which is then left alone. Takes a transaction in
+    /// [`Mode::Migrate`](crate::Mode::Migrate).
     async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool>;
 
     /// The dynamic entities of a plugin, by name.
@@ -36,7 +37,7 @@ pub trait DynamicEntities: Send {
     async fn create_dynamic(&mut self, entity: &Entity) -> StorageResult<CreateDynamic>;
 
     /// Makes the table of a declared entity inside this transaction, for a trial that will be rolled back; returns
-    /// what [`SchemaAdmin::create_entity`] would.
+    /// what [`SchemaAdmin::create_entity`] would. Takes a transaction in [`Mode::Migrate`](crate::Mode::Migrate).
     async fn declare(&mut self, schema: &EntitySchema) -> StorageResult<bool>;
 
     /// Whether a dynamic entity's table is there.

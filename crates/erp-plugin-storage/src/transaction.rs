@@ -17,6 +17,18 @@ pub enum Mode {
     Read,
     /// Reads and writes, serializable.
     Write,
+    /// As [`Write`](Self::Write), and makes tables: what an installation and its trial do. A server backend gives it
+    /// the role that owns the tables, and answers [`OwnerMissing`](crate::ErrorKind::OwnerMissing) when it was not told
+    /// how to act in it.
+    Migrate,
+}
+
+impl Mode {
+    /// Whether a transaction of this mode may write.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Write | Self::Migrate)
+    }
 }
 
 /// How a transaction begins.

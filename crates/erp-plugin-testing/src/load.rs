@@ -54,7 +54,7 @@ pub async fn load_plugin(
 fn check_references(manifest: &Manifest) -> Result<(), LoadFailure> {
     for entity in &manifest.entities {
         for field in entity.fields() {
-            if let FieldType::Reference { target } = &field.field_type
+            if let FieldType::Reference { target, .. } = &field.field_type
                 && target.plugin != manifest.name
             {
                 return Err(LoadFailure::NeedsAnother {
@@ -69,8 +69,11 @@ fn check_references(manifest: &Manifest) -> Result<(), LoadFailure> {
 }
 
 async fn make_tables(storage: &SqliteStorage, schemas: &[EntitySchema]) -> Result<(), LoadFailure> {
-    let options =
-        TransactionOptions { mode: Mode::Write, deadline: Instant::now() + PATIENCE, writer_hold: PATIENCE };
+    let options = TransactionOptions {
+        mode: Mode::Migrate,
+        deadline: Instant::now() + PATIENCE,
+        writer_hold: PATIENCE,
+    };
     let mut platform = storage.begin_platform(PlatformScope::granted_by_host(), options).await?;
     for schema in schemas {
         platform.create_entity(schema).await?;

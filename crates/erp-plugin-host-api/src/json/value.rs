@@ -125,7 +125,7 @@ fn wanted(field_type: &FieldType) -> String {
         FieldType::Decimal { scale, .. } => format!("a decimal with at most {scale} digits after the point"),
         FieldType::Boolean => "true or false".to_owned(),
         FieldType::Enum { options } => format!("one of {}", options.join(", ")),
-        FieldType::Reference { target } => format!("the id of a record of {target}"),
+        FieldType::Reference { target, .. } => format!("the id of a record of {target}"),
         other => format!("a {}", other.as_str()),
     }
 }

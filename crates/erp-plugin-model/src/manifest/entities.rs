@@ -4,7 +4,7 @@ use super::{ManifestError, Table};
 use crate::ids::{EntityName, FieldName, PluginName};
 use crate::schema::{
     DEFAULT_STRING, EntitySchema, Field, FieldType, HIDDEN_COLUMNS, MAX_FIELDS, MAX_OPTIONS, MAX_PRECISION,
-    MAX_STRING, Pattern, SYSTEM_FIELDS,
+    MAX_STRING, OnDelete, Pattern, SYSTEM_FIELDS,
 };
 use crate::{EntityRef, Value, check, parse};
 
@@ -61,6 +61,15 @@ fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field,
             );
         }
     }
+    let searchable = table.boolean("search")?;
+    if searchable && field_type != FieldType::String {
+        return Err(table.error("search", "can be had on string fields only"));
+    }
+    if let FieldType::Reference { on_delete: OnDelete::SetNull, .. } = field_type
+        && required
+    {
+        return Err(table.error("on-delete", "is set-null, which a required field cannot be"));
+    }
     let default = value(&mut table, "default", &field_type)?.unwrap_or(Value::Null);
     let min = value(&mut table, "min", &field_type)?;
     let max = value(&mut table, "max", &field_type)?;
@@ -109,8 +118,20 @@ fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field,
         ));
     }
     let label = table.labels("label")?;
-    let field =
-        Field { name, field_type, required, unique, indexed, default, min, max, max_length, pattern, label };
+    let field = Field {
+        name,
+        field_type,
+        required,
+        unique,
+        indexed,
+        searchable,
+        default,
+        min,
+        max,
+        max_length,
+        pattern,
+        label,
+    };
     field.check(&field.default).map_err(|reason| table.error("default", reason))?;
     table.finish()?;
     Ok(field)
@@ -122,6 +143,17 @@ fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, M
     let scale = table.number("scale", 0, u64::from(MAX_PRECISION))?;
     let options = table.strings("options", MAX_OPTIONS)?;
     let entity = table.string("entity")?;
+    let on_delete = match table.string("on-delete")? {
+        None => None,
+        Some(text) => Some(
+            [OnDelete::Restrict, OnDelete::SetNull, OnDelete::Cascade]
+                .into_iter()
+                .find(|rule| rule.as_str() == text)
+                .ok_or_else(|| {
+                    table.error("on-delete", format!("is {text:?}; it must be restrict, set-null or cascade"))
+                })?,
+        ),
+    };
     let only = |key: &str, on: &str| Err(table.error(key, format!("can be had on {on} fields only")));
     match name {
         "decimal" => {}
@@ -134,6 +166,9 @@ fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, M
     }
     if name != "reference" && entity.is_some() {
         return only("entity", "reference");
+    }
+    if name != "reference" && on_delete.is_some() {
+        return only("on-delete", "reference");
     }
     Ok(match name {
         "string" => FieldType::String,
@@ -169,7 +204,7 @@ fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, M
                 .ok_or_else(|| table.error("entity", "is missing: which entity does the field refer to?"))?;
             let target = EntityRef::parse_in(plugin, entity)
                 .map_err(|error| table.error("entity", error.to_string()))?;
-            FieldType::Reference { target }
+            FieldType::Reference { target, on_delete: on_delete.unwrap_or_default() }
         }
         other => {
             return Err(table.error(

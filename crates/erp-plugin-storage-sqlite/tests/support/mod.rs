@@ -89,6 +89,7 @@ pub(crate) fn note_called(name: &str) -> Entity {
         required: false,
         unique: false,
         indexed: false,
+        searchable: false,
         default: Value::Null,
         min: None,
         max: None,
