@@ -22,6 +22,7 @@ mod entity;
 mod error;
 mod events;
 mod journal;
+pub mod layout;
 mod records;
 mod registry;
 mod schema;

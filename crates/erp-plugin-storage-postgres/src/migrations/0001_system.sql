@@ -1,0 +1,236 @@
+-- The system's own tables, in a schema of their own. An entity's table is called <plugin>__<entity>; none of these has
+-- a double underscore. Run as the owner; {app} and {worker} stand for the quoted names of the other two roles.
+--
+-- No sequences, no advisory locks, no foreign keys, and tenant_id first in every key of what belongs to a tenant: the
+-- same statements work where tables are split by tenant.
+
+-- Which tenant the transaction is in. Fails where none was set: after one SET LOCAL the setting reads as '', so that
+-- an absent one and a forgotten one are the same.
+CREATE FUNCTION erp_plugin.current_tenant() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    tenant text := pg_catalog.current_setting('erp_plugin.tenant', true);
+BEGIN
+    IF tenant IS NULL OR tenant OPERATOR(pg_catalog.=) '' THEN
+        RAISE EXCEPTION 'no tenant is set' USING ERRCODE = 'ER001';
+    END IF;
+    RETURN tenant;
+END
+$$;
+
+-- A value inside a dynamic entity's document, if it is of that type; what is compared is never cast blindly.
+CREATE FUNCTION erp_plugin.json_text(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN pg_catalog.jsonb_typeof(value) = 'string' THEN value #>> '{}' END
+$$;
+CREATE FUNCTION erp_plugin.json_boolean(value jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN pg_catalog.jsonb_typeof(value) = 'boolean' THEN value::boolean END
+$$;
+-- A 64-bit integer as it is, any other number as the floating-point number that it is read as.
+CREATE FUNCTION erp_plugin.json_number(value jsonb) RETURNS numeric LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE
+        WHEN pg_catalog.jsonb_typeof(value) <> 'number' THEN NULL
+        WHEN value::numeric = trunc(value::numeric)
+            AND value::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN value::numeric
+        ELSE value::numeric::double precision::text::numeric
+    END
+$$;
+
+-- One row: which release's tables these are, the oldest release that can work with them, and how they were set up.
+CREATE TABLE erp_plugin.system_schema (
+    version bigint NOT NULL,
+    oldest_host bigint NOT NULL,
+    owner_role text NOT NULL,
+    app_role text NOT NULL,
+    worker_role text NOT NULL,
+    partitions bigint NOT NULL
+);
+
+CREATE TABLE erp_plugin.tenants (
+    id text COLLATE "C" NOT NULL PRIMARY KEY,
+    created_at timestamptz NOT NULL
+);
+
+-- Which schema each entity's table was made from: what of it the table depends on, as canonical JSON.
+CREATE TABLE erp_plugin.entities (
+    table_name text COLLATE "C" NOT NULL PRIMARY KEY,
+    plugin text COLLATE "C" NOT NULL,
+    entity text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('declared', 'dynamic')),
+    layout text NOT NULL
+);
+CREATE INDEX entities_dynamic ON erp_plugin.entities (plugin, entity) WHERE kind = 'dynamic';
+
+CREATE TABLE erp_plugin.components (
+    hash bytea NOT NULL PRIMARY KEY,
+    bytes bytea NOT NULL
+);
+ALTER TABLE erp_plugin.components ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+CREATE TABLE erp_plugin.plugin_versions (
+    plugin text COLLATE "C" NOT NULL,
+    version text COLLATE "C" NOT NULL,
+    installation bigint NOT NULL UNIQUE,
+    component bytea NOT NULL,
+    manifest bytea,
+    granted bytea NOT NULL,
+    installed_at timestamptz NOT NULL,
+    PRIMARY KEY (plugin, version)
+);
+
+CREATE TABLE erp_plugin.system_config (
+    key text COLLATE "C" NOT NULL PRIMARY KEY,
+    value text NOT NULL
+);
+
+CREATE TABLE erp_plugin.activations (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    version text NOT NULL,
+    enabled boolean NOT NULL,
+    tenant_told boolean NOT NULL,
+    PRIMARY KEY (tenant_id, plugin)
+);
+
+CREATE TABLE erp_plugin.subscriptions (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    ordinal bigint NOT NULL,
+    pattern text NOT NULL,
+    own_events boolean NOT NULL,
+    PRIMARY KEY (tenant_id, plugin, ordinal)
+);
+
+CREATE TABLE erp_plugin.plugin_config (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    value text NOT NULL,
+    PRIMARY KEY (tenant_id, plugin, key)
+);
+
+-- Events as published. `xact` is the transaction that published them: of two of which the second saw the first's
+-- commit, the second has the greater one. `seq` is given by the dispatcher, one after the other.
+CREATE TABLE erp_plugin.outbox (
+    tenant_id text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    event_type text NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    payload text NOT NULL,
+    publisher text COLLATE "C" NOT NULL,
+    invocation uuid NOT NULL,
+    ordinal bigint NOT NULL,
+    caused_by text,
+    depth bigint NOT NULL,
+    published_at timestamptz NOT NULL,
+    xact bigint NOT NULL DEFAULT (pg_current_xact_id()::text::bigint),
+    seq bigint,
+    PRIMARY KEY (tenant_id, id)
+);
+CREATE INDEX outbox_unnumbered ON erp_plugin.outbox (xact, invocation, ordinal) WHERE seq IS NULL;
+
+-- One row: the last number that the dispatcher gave, and the lock of whoever dispatches.
+CREATE TABLE erp_plugin.dispatcher (
+    last_seq bigint NOT NULL
+);
+INSERT INTO erp_plugin.dispatcher VALUES (0);
+
+-- Where each stream (tenant, plugin, key) stands. Written by the dispatcher and by those who claim, never by the
+-- transaction of a handler: it would fail to serialize whenever its stream grew meanwhile. `waiting` is the number of
+-- an event of which a delivery waited the last time that anybody looked, and NULL when none did.
+CREATE TABLE erp_plugin.streams (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    last_number bigint NOT NULL,
+    waiting bigint,
+    token bigint NOT NULL,
+    PRIMARY KEY (tenant_id, plugin, key)
+);
+CREATE INDEX streams_waiting ON erp_plugin.streams (tenant_id, waiting, plugin, key) WHERE waiting IS NOT NULL;
+
+CREATE TABLE erp_plugin.deliveries (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    event uuid NOT NULL,
+    seq bigint NOT NULL,
+    status text COLLATE "C" NOT NULL CHECK (status IN ('pending', 'done', 'parked')),
+    token bigint NOT NULL,
+    attempts bigint NOT NULL,
+    last_error text,
+    failed_at timestamptz,
+    PRIMARY KEY (tenant_id, plugin, key, number)
+);
+CREATE INDEX deliveries_pending ON erp_plugin.deliveries (tenant_id, plugin, key, number) WHERE status = 'pending';
+CREATE INDEX deliveries_parked ON erp_plugin.deliveries (seq, tenant_id, plugin) WHERE status = 'parked';
+
+-- One row: the tenant whose turn the last round of claims ended with.
+CREATE TABLE erp_plugin.claim_turn (
+    last_tenant text COLLATE "C" NOT NULL
+);
+INSERT INTO erp_plugin.claim_turn VALUES ('');
+
+CREATE TABLE erp_plugin.invocations (
+    tenant_id text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    plugin_version text NOT NULL,
+    trigger text NOT NULL,
+    caused_by text,
+    started_at timestamptz NOT NULL,
+    error text,
+    fuel bigint NOT NULL,
+    micros bigint NOT NULL,
+    peak_memory bigint NOT NULL,
+    host_calls bigint NOT NULL,
+    rows_read bigint NOT NULL,
+    rows_written bigint NOT NULL,
+    bytes bigint NOT NULL,
+    events bigint NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE TABLE erp_plugin.log_lines (
+    tenant_id text COLLATE "C" NOT NULL,
+    invocation uuid NOT NULL,
+    ordinal bigint NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    level bigint NOT NULL,
+    message text NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, invocation, ordinal)
+);
+CREATE INDEX log_lines_newest ON erp_plugin.log_lines (tenant_id, at, invocation, ordinal);
+
+-- The wall between tenants. Forced, so that it holds for the owner too. Workers look across it, at these tables alone.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'activations', 'subscriptions', 'plugin_config', 'outbox', 'streams', 'deliveries', 'invocations', 'log_lines'
+    ] LOOP
+        EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format(
+            'CREATE POLICY tenant ON erp_plugin.%I TO {app}, {owner} USING (tenant_id = (SELECT erp_plugin.current_tenant()))',
+            name
+        );
+        EXECUTE format('CREATE POLICY worker ON erp_plugin.%I TO {worker} USING (true)', name);
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA erp_plugin TO PUBLIC;
+GRANT SELECT ON erp_plugin.system_schema TO PUBLIC;
+GRANT SELECT ON erp_plugin.entities TO {app}, {worker};
+GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations TO {app};
+GRANT SELECT, INSERT, UPDATE, DELETE ON erp_plugin.subscriptions, erp_plugin.plugin_config TO {app};
+GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines TO {app};
+GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.system_config,
+    erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,
+    erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.invocations,
+    erp_plugin.log_lines
+    TO {worker};

@@ -1,0 +1,72 @@
+//! Names and ids out of the system's own tables. They were valid when written; one that is not is damage.
+
+use chrono::{DateTime, Utc};
+use erp_plugin_model::{EventType, PluginName, TenantId, UserId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::row::{present, raw};
+
+/// A text column.
+pub(crate) fn read_text(row: &Row, column: usize) -> Result<&str> {
+    present(row, column)?.text()
+}
+
+/// A tenant's id.
+pub(crate) fn read_tenant(row: &Row, column: usize) -> Result<TenantId> {
+    TenantId::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("tenant id"))
+}
+
+/// A plugin's name.
+pub(crate) fn read_plugin(row: &Row, column: usize) -> Result<PluginName> {
+    PluginName::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("plugin name"))
+}
+
+/// An event's type.
+pub(crate) fn read_event_type(row: &Row, column: usize) -> Result<EventType> {
+    EventType::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("event type"))
+}
+
+/// A version of a plugin.
+pub(crate) fn read_semver(row: &Row, column: usize) -> Result<semver::Version> {
+    semver::Version::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("plugin version"))
+}
+
+/// A user's id, or nobody's.
+pub(crate) fn read_user(row: &Row, column: usize) -> Result<Option<UserId>> {
+    match raw(row, column)? {
+        None => Ok(None),
+        Some(text) => UserId::parse(text.text()?).map(Some).map_err(|_| Error::Unreadable("user id")),
+    }
+}
+
+/// An id.
+pub(crate) fn read_uuid(row: &Row, column: usize) -> Result<Uuid> {
+    present(row, column)?.uuid()
+}
+
+/// A time.
+pub(crate) fn read_time(row: &Row, column: usize) -> Result<DateTime<Utc>> {
+    present(row, column)?.time()
+}
+
+/// A number.
+pub(crate) fn read_integer(row: &Row, column: usize) -> Result<i64> {
+    present(row, column)?.integer()
+}
+
+/// A number that counts something.
+pub(crate) fn read_count<N: TryFrom<i64>>(row: &Row, column: usize) -> Result<N> {
+    N::try_from(read_integer(row, column)?).map_err(|_| Error::Unreadable("count"))
+}
+
+/// True or false.
+pub(crate) fn read_boolean(row: &Row, column: usize) -> Result<bool> {
+    present(row, column)?.boolean()
+}
+
+/// Bytes.
+pub(crate) fn read_bytes(row: &Row, column: usize) -> Result<&[u8]> {
+    Ok(present(row, column)?.bytes())
+}

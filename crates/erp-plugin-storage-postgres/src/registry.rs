@@ -1,0 +1,196 @@
+//! [`Registry`] and [`Activation`]: installed plugins, and where they are enabled.
+
+use async_trait::async_trait;
+use erp_plugin_model::PluginName;
+use erp_plugin_storage::{Activation, ActivationState, PluginVersion, Registry, StorageResult, Subscription};
+use tokio_postgres::Row;
+
+use crate::error::{Error, Result};
+use crate::names::{read_boolean, read_bytes, read_plugin, read_semver, read_text, read_time};
+use crate::row::raw;
+use crate::sql::Parameter;
+use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
+
+#[async_trait]
+impl Registry for PostgresPlatformTransaction {
+    async fn put_component(&mut self, hash: &[u8; 32], bytes: &[u8]) -> StorageResult<()> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "INSERT INTO erp_plugin.components (hash, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            client.execute(sql, &[Parameter::Bytes(hash), Parameter::Bytes(bytes)]).await?;
+            Ok(())
+        };
+        self.session.write("put component", work).await
+    }
+
+    async fn component(&mut self, hash: &[u8; 32]) -> StorageResult<Option<Vec<u8>>> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT bytes FROM erp_plugin.components WHERE hash = $1";
+            let row = client.row(sql, &[Parameter::Bytes(hash)]).await?;
+            row.map(|row| read_bytes(&row, 0).map(<[u8]>::to_vec)).transpose()
+        };
+        self.session.run("component", work).await
+    }
+
+    async fn add_version(&mut self, version: &PluginVersion) -> StorageResult<bool> {
+        let client = self.session.client();
+        let work = async {
+            // One installation after the other, so that their order can be counted.
+            client.batch("LOCK TABLE erp_plugin.plugin_versions IN SHARE ROW EXCLUSIVE MODE").await?;
+            let sql = "INSERT INTO erp_plugin.plugin_versions
+                 (plugin, version, installation, component, manifest, granted, installed_at)
+                 SELECT $1, $2, coalesce(max(installation), 0) + 1, $3, $4, $5, $6 FROM erp_plugin.plugin_versions
+                 ON CONFLICT (plugin, version) DO NOTHING";
+            let number = version.version.to_string();
+            let parameters = [
+                Parameter::Text(version.name.as_str()),
+                Parameter::Text(&number),
+                Parameter::Bytes(&version.component),
+                version.manifest.as_deref().map_or(Parameter::Null, Parameter::Bytes),
+                Parameter::Bytes(&version.granted),
+                Parameter::Time(version.installed_at),
+            ];
+            Ok(client.execute(sql, &parameters).await? > 0)
+        };
+        self.session.write("add version", work).await
+    }
+
+    async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT plugin, version, component, manifest, granted, installed_at
+                 FROM erp_plugin.plugin_versions ORDER BY installation";
+            client.rows(sql, &[]).await?.iter().map(read_version).collect()
+        };
+        self.session.run("versions", work).await
+    }
+
+    async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT key, value FROM erp_plugin.system_config ORDER BY key";
+            client.rows(sql, &[]).await?.iter().map(read_pair).collect()
+        };
+        self.session.run("system config", work).await
+    }
+
+    async fn set_system_config(&mut self, key: &str, value: Option<&str>) -> StorageResult<()> {
+        let client = self.session.client();
+        let work = async {
+            match value {
+                Some(value) => {
+                    let sql = "INSERT INTO erp_plugin.system_config (key, value) VALUES ($1, $2)
+                         ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+                    client.execute(sql, &[Parameter::Text(key), Parameter::Text(value)]).await?
+                }
+                None => {
+                    let sql = "DELETE FROM erp_plugin.system_config WHERE key = $1";
+                    client.execute(sql, &[Parameter::Text(key)]).await?
+                }
+            };
+            Ok(())
+        };
+        self.session.write("set system config", work).await
+    }
+}
+
+#[async_trait]
+impl Activation for PostgresTransaction {
+    async fn activation(&mut self, plugin: &PluginName) -> StorageResult<Option<ActivationState>> {
+        let (client, tenant) = (self.session.client(), self.tenant.as_str());
+        let work = async {
+            let sql = "SELECT version, enabled, tenant_told FROM erp_plugin.activations
+                 WHERE tenant_id = $1 AND plugin = $2";
+            let row = client.row(sql, &[Parameter::Text(tenant), Parameter::Text(plugin.as_str())]).await?;
+            row.map(|row| {
+                Ok(ActivationState {
+                    plugin: plugin.clone(),
+                    version: read_semver(&row, 0)?,
+                    enabled: read_boolean(&row, 1)?,
+                    tenant_told: read_boolean(&row, 2)?,
+                })
+            })
+            .transpose()
+        };
+        self.session.run("activation", work).await
+    }
+
+    async fn set_activation(
+        &mut self,
+        state: &ActivationState,
+        subscriptions: &[Subscription],
+    ) -> StorageResult<()> {
+        let (client, tenant) = (self.session.client(), self.tenant.as_str());
+        let work = async {
+            let version = state.version.to_string();
+            let (tenant, plugin) = (Parameter::Text(tenant), Parameter::Text(state.plugin.as_str()));
+            let sql = "INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told)
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, plugin) DO UPDATE SET
+                 version = excluded.version, enabled = excluded.enabled, tenant_told = excluded.tenant_told";
+            let told = [
+                tenant.clone(),
+                plugin.clone(),
+                Parameter::Text(&version),
+                Parameter::Boolean(state.enabled),
+                Parameter::Boolean(state.tenant_told),
+            ];
+            client.execute(sql, &told).await?;
+            let sql = "DELETE FROM erp_plugin.subscriptions WHERE tenant_id = $1 AND plugin = $2";
+            client.execute(sql, &[tenant.clone(), plugin.clone()]).await?;
+            let sql = "INSERT INTO erp_plugin.subscriptions (tenant_id, plugin, ordinal, pattern, own_events)
+                 SELECT $1, $2, s.ordinal, s.pattern, s.own_events
+                 FROM unnest($3::text[], $4::boolean[]) WITH ORDINALITY AS s(pattern, own_events, ordinal)";
+            let patterns = subscriptions.iter().map(|own| Parameter::Text(own.pattern.as_str()));
+            let own_events = subscriptions.iter().map(|own| Parameter::Boolean(own.own_events));
+            let all = [tenant, plugin, Parameter::many(patterns), Parameter::many(own_events)];
+            client.execute(sql, &all).await?;
+            Ok(())
+        };
+        self.session.write("set activation", work).await
+    }
+
+    async fn config(&mut self, plugin: &PluginName) -> StorageResult<Vec<(String, String)>> {
+        let (client, tenant) = (self.session.client(), self.tenant.as_str());
+        let work = async {
+            let sql = "SELECT key, value FROM erp_plugin.plugin_config WHERE tenant_id = $1 AND plugin = $2 ORDER BY key";
+            let parameters = [Parameter::Text(tenant), Parameter::Text(plugin.as_str())];
+            client.rows(sql, &parameters).await?.iter().map(read_pair).collect()
+        };
+        self.session.run("config", work).await
+    }
+
+    async fn set_config(&mut self, plugin: &PluginName, key: &str, value: Option<&str>) -> StorageResult<()> {
+        let (client, tenant) = (self.session.client(), self.tenant.as_str());
+        let work = async {
+            let mut parameters =
+                vec![Parameter::Text(tenant), Parameter::Text(plugin.as_str()), Parameter::Text(key)];
+            let sql = match value {
+                Some(value) => {
+                    parameters.push(Parameter::Text(value));
+                    "INSERT INTO erp_plugin.plugin_config (tenant_id, plugin, key, value) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (tenant_id, plugin, key) DO UPDATE SET value = excluded.value"
+                }
+                None => "DELETE FROM erp_plugin.plugin_config WHERE tenant_id = $1 AND plugin = $2 AND key = $3",
+            };
+            client.execute(sql, &parameters).await?;
+            Ok(())
+        };
+        self.session.write("set config", work).await
+    }
+}
+
+fn read_version(row: &Row) -> Result<PluginVersion> {
+    Ok(PluginVersion {
+        name: read_plugin(row, 0)?,
+        version: read_semver(row, 1)?,
+        component: read_bytes(row, 2)?.try_into().map_err(|_| Error::Unreadable("hash"))?,
+        manifest: raw(row, 3)?.map(|bytes| bytes.bytes().to_vec()),
+        granted: read_bytes(row, 4)?.to_vec(),
+        installed_at: read_time(row, 5)?,
+    })
+}
+
+fn read_pair(row: &Row) -> Result<(String, String)> {
+    Ok((read_text(row, 0)?.to_owned(), read_text(row, 1)?.to_owned()))
+}
