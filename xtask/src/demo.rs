@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Choice { backend, passed_on, needs_database } = Choice::of(arguments.backend, &arguments.passed_on)?;
+    let choice = Choice::of(arguments.backend, &arguments.passed_on)?;
+    let Choice { backend, passed_on, needs_database, is_question } = choice;
     // Before building for minutes.
     let source = needs_database.then(postgres::find).transpose()?;
     preflight::host()?;
@@ -38,6 +39,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     step::run(&mut build)?;
 
+    if is_question {
+        println!(
+            "cargo xtask demo has an option of its own, --backend sqlite|postgres, and passes on the rest:\n"
+        );
+    }
     // In the folder of whoever called, so that their relative paths mean what they meant.
     let mut demo = Command::new(repository::built("erp-plugin")?);
     demo.args(["demo", "--plugins"]).arg(repository::target("plugins")).args(&passed_on);

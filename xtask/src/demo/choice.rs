@@ -20,6 +20,8 @@ pub(super) struct Choice {
     pub(super) passed_on: Vec<String>,
     /// A Postgres is wanted, and none is named.
     pub(super) needs_database: bool,
+    /// Nothing is to be run but the help.
+    pub(super) is_question: bool,
 }
 
 impl Choice {
@@ -60,7 +62,7 @@ impl Choice {
         let backend = backend.or(by_database).unwrap_or(Backend::Sqlite);
         let is_question = passed_on.iter().any(|argument| ["-h", "--help"].contains(&argument.as_str()));
         let needs_database = backend == Backend::Postgres && database.is_none() && !is_question;
-        Ok(Self { backend, passed_on, needs_database })
+        Ok(Self { backend, passed_on, needs_database, is_question })
     }
 }
 

@@ -58,3 +58,23 @@ fn client(server: &Server, program: &str, arguments: &[&str]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Durability, Source, VARIABLE, find};
+
+    #[test]
+    fn a_database_on_the_server_of_somebody_else_is_dropped_afterwards() {
+        let Ok(source @ Source::Running { .. }) = find() else {
+            eprintln!("NOT RUN: {VARIABLE} is not set; cargo xtask with-postgres sets it");
+            return;
+        };
+        let server = source.start(Durability::Off).unwrap();
+        let database = server.new_database("erp_plugin_xtask").unwrap();
+        assert!(database.url().contains("/erp_plugin_xtask_"));
+        let again = server.new_database("erp_plugin_xtask").map(|_| ()).unwrap_err();
+        assert!(again.to_string().contains("already exists"), "{again}");
+        drop(database);
+        server.new_database("erp_plugin_xtask").unwrap();
+    }
+}
