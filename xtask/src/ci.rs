@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{preflight, repository, step, test, tidy};
+use crate::{features, preflight, repository, step, test, tidy};
 
 pub(crate) fn run() -> Result<()> {
     preflight::host()?;
@@ -25,5 +25,6 @@ pub(crate) fn run() -> Result<()> {
         let mut doc = step::cargo(&root, &["doc", "--workspace", "--no-deps"]);
         step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    step::named("test", test::run)
+    step::named("features", features::run)?;
+    step::named("test", || test::run(&test::Arguments::default()))
 }

@@ -9,12 +9,15 @@ mod build_fixtures;
 mod build_plugins;
 mod ci;
 mod demo;
+mod features;
 mod guests;
+mod postgres;
 mod preflight;
 mod repository;
 mod step;
 mod test;
 mod tidy;
+mod with_postgres;
 
 use std::process::ExitCode;
 
@@ -37,13 +40,21 @@ enum Command {
     /// Build everything and run a year of orders through the plugins
     Demo(demo::Arguments),
     /// Build the guests and run every test
-    Test,
+    Test(test::Arguments),
     /// Check what the compiler does not: layers, contracts, style
     Tidy,
+    /// Check that each storage backend can be left out of a build
+    Features,
+    /// Run a command with a Postgres that is gone afterwards
+    WithPostgres(with_postgres::Arguments),
     /// Everything that must pass before a change is merged
     Ci,
     /// Run the benchmarks and write docs/benchmarks.md
     BenchReport,
+    /// Has a server for another of these commands
+    #[cfg(unix)]
+    #[command(hide = true)]
+    PostgresKeeper(postgres::keeper::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,10 +62,14 @@ fn main() -> ExitCode {
         Command::BuildPlugins(arguments) => build_plugins::run(&arguments),
         Command::BuildFixtures => build_fixtures::run(),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::Test => test::run(),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Tidy => tidy::run(),
+        Command::Features => features::run(),
+        Command::WithPostgres(arguments) => with_postgres::run(&arguments),
         Command::Ci => ci::run(),
         Command::BenchReport => bench_report::run(),
+        #[cfg(unix)]
+        Command::PostgresKeeper(arguments) => postgres::keeper::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

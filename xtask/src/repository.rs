@@ -1,7 +1,11 @@
 //! Where things lie in the checkout, and beside it.
 
 use std::env;
+use std::env::consts::EXE_EXTENSION;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use cargo_metadata::MetadataCommand;
 
 /// The folder that holds the workspace's `Cargo.toml`.
 pub(crate) fn root() -> PathBuf {
@@ -20,6 +24,14 @@ pub(crate) fn plugins() -> PathBuf {
 /// demo look for them.
 pub(crate) fn target(name: &str) -> PathBuf {
     root().join("target").join(name)
+}
+
+/// A program that Cargo built, wherever that is: `CARGO_TARGET_DIR` and `.cargo/config.toml` have a say.
+pub(crate) fn built(program: &str) -> Result<PathBuf> {
+    let manifest = root().join("Cargo.toml");
+    let metadata =
+        MetadataCommand::new().manifest_path(manifest).no_deps().exec().context("cargo metadata")?;
+    Ok(metadata.target_directory.join("debug").join(program).with_extension(EXE_EXTENSION).into())
 }
 
 /// The environment variable that says where the Northwind data are.

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::postgres::url;
+
 /// Runs a part of a longer command under a name. A failure says which part it was.
 pub(crate) fn named<T>(name: &str, part: impl FnOnce() -> Result<T>) -> Result<T> {
     eprintln!("== {name}");
@@ -45,5 +47,6 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    format!("`{}`", words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "))
+    let words = words.map(|word| url::without_password(&word.to_string_lossy()).into_owned());
+    format!("`{}`", words.collect::<Vec<_>>().join(" "))
 }

@@ -4,9 +4,14 @@ use std::env;
 
 use anyhow::{Result, bail};
 
+use crate::postgres::{self, Durability};
 use crate::{build_fixtures, build_plugins, preflight, repository, step};
 
-pub(crate) fn run() -> Result<()> {
+/// How to test.
+#[derive(Default, clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
     preflight::host()?;
     let root = repository::root();
     step::named("build plugins", || build_plugins::run(&build_plugins::Arguments::default()))?;
@@ -26,7 +31,20 @@ pub(crate) fn run() -> Result<()> {
             ));
         }
     }
+    // Lives until the tests have ended.
+    let server = match postgres::find() {
+        Ok(source) => Some(step::named("a Postgres", || source.start(Durability::Off))?),
+        Err(absent) => {
+            tests.env_remove(postgres::VARIABLE);
+            skipped.push(format!("the tests on Postgres: {absent}"));
+            None
+        }
+    };
+    if let Some(server) = &server {
+        tests.env(postgres::VARIABLE, server.url());
+    }
     step::named("tests of the host", || step::run(&mut tests))?;
+    drop(server);
     step::named("tests of the plugins", || {
         let target = repository::target("guests");
         step::run(

@@ -8,7 +8,7 @@ mod checkout;
 mod clock;
 mod contracts;
 mod exceptions;
-mod layers;
+pub(crate) mod layers;
 mod length;
 mod manifests;
 mod sql;

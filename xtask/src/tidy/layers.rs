@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 
 /// Composition roots may use everything, backends included.
-const ROOTS: [&str; 5] =
+pub(crate) const ROOTS: [&str; 5] =
     ["erp-plugin", "erp-plugin-benches", "erp-plugin-cli", "erp-plugin-testing", "erp-plugin-tests"];
 
 /// Foreign crates, by how their names begin, and the only ones of ours that may use them for anything. The

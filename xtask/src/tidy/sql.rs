@@ -6,7 +6,7 @@ use super::checkout::Checkout;
 
 const BACKENDS: [&str; 2] = ["erp-plugin-storage-sqlite", "erp-plugin-storage-postgres"];
 
-const STATEMENTS: [&str; 8] = [
+const STATEMENTS: [&str; 13] = [
     "SELECT ",
     "INSERT INTO ",
     "DELETE FROM ",
@@ -15,6 +15,11 @@ const STATEMENTS: [&str; 8] = [
     "ALTER TABLE ",
     "PRAGMA ",
     "SAVEPOINT ",
+    "ON CONFLICT ",
+    "CREATE POLICY ",
+    "CREATE ROLE ",
+    "CREATE SCHEMA ",
+    "SET LOCAL ",
 ];
 
 pub(super) fn check(checkout: &Checkout) -> Result<Vec<String>> {
@@ -44,6 +49,7 @@ mod tests {
             ("crates/erp-plugin-host/src/a.rs", sql),
             ("crates/erp-plugin-host/src/b.rs", test),
             ("crates/erp-plugin-storage-sqlite/src/a.rs", sql),
+            ("crates/erp-plugin-storage-postgres/src/a.rs", sql),
         ]);
         assert_eq!(
             check(&checkout).unwrap(),
