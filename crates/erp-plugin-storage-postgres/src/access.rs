@@ -14,7 +14,8 @@ impl Access for PostgresPlatformTransaction {
     async fn create_tenant(&mut self, tenant: &TenantId, at: DateTime<Utc>) -> StorageResult<bool> {
         let client = self.session.client();
         let work = async {
-            let sql = "INSERT INTO erp_plugin.tenants (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            let sql =
+                "INSERT INTO erp_plugin.tenants (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             Ok(client.execute(sql, &[Parameter::Text(tenant.as_str()), Parameter::Time(at)]).await? > 0)
         };
         self.session.write("create tenant", work).await

@@ -35,8 +35,12 @@ pub(crate) async fn insert(
         };
         outcomes.push(violation.map(InsertOutcome::Violates));
     }
-    let wanted: Vec<_> =
-        records.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(record, _)| record).collect();
+    let wanted: Vec<_> = records
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| outcome.is_none())
+        .map(|(record, _)| record)
+        .collect();
     if !wanted.is_empty() {
         let mut parameters = vec![
             context.tenant(),
@@ -46,7 +50,8 @@ pub(crate) async fn insert(
         ];
         for position in 0..context.statements.types.len() {
             let column = wanted.iter().map(|record| record.values.get(position));
-            parameters.push(Parameter::many(column.map(|value| value.map_or(Parameter::Null, Parameter::Value))));
+            parameters
+                .push(Parameter::many(column.map(|value| value.map_or(Parameter::Null, Parameter::Value))));
         }
         for position in &context.statements.searchable {
             let column = wanted.iter().map(|record| match record.values.get(*position) {
@@ -245,4 +250,3 @@ async fn one_by_one(
     }
     Ok(ended)
 }
-

@@ -25,16 +25,13 @@ const MOST_KEPT: usize = 512;
 pub(crate) struct Client {
     connection: Option<Object>,
     spoilt: AtomicBool,
-    forgets: AtomicBool,
+    /// Whether tables are made on it, which may be gone with its transaction.
+    makes_tables: bool,
 }
 
 impl Client {
-    pub(crate) fn new(connection: Object) -> Self {
-        Self {
-            connection: Some(connection),
-            spoilt: AtomicBool::new(false),
-            forgets: AtomicBool::new(false),
-        }
+    pub(crate) fn new(connection: Object, makes_tables: bool) -> Self {
+        Self { connection: Some(connection), spoilt: AtomicBool::new(false), makes_tables }
     }
 
     /// Has it closed, not handed on.
@@ -42,9 +39,9 @@ impl Client {
         self.spoilt.store(true, Ordering::Relaxed);
     }
 
-    /// Has its prepared statements forgotten: what they were prepared for may be gone.
-    pub(crate) fn forget(&self) {
-        self.forgets.store(true, Ordering::Relaxed);
+    /// Whether tables are made on it.
+    pub(crate) fn makes_tables(&self) -> bool {
+        self.makes_tables
     }
 
     /// Sends statements without parameters.
@@ -148,7 +145,8 @@ impl Drop for Client {
             drop(Object::take(connection));
             return;
         }
-        if *self.forgets.get_mut() || connection.statement_cache.size() > MOST_KEPT {
+        // What was prepared for a table that is gone would fail on one that takes its place.
+        if self.makes_tables || connection.statement_cache.size() > MOST_KEPT {
             connection.statement_cache.clear();
         }
     }

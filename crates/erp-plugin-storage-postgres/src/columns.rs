@@ -164,7 +164,9 @@ impl<'a> Raw<'a> {
     fn date(self) -> Result<NaiveDate> {
         let days = self.0.try_into().map(i32::from_be_bytes).map_err(|_| Error::Unreadable("date"))?;
         NaiveDate::from_ymd_opt(1, 1, 1)
-            .and_then(|first| first.checked_add_signed(TimeDelta::days(i64::from(days) + i64::from(EPOCH_DAYS))))
+            .and_then(|first| {
+                first.checked_add_signed(TimeDelta::days(i64::from(days) + i64::from(EPOCH_DAYS)))
+            })
             .ok_or_else(|| Error::Unreadable("date"))
     }
 }

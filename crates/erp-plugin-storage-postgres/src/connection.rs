@@ -170,7 +170,9 @@ impl Pools {
         };
         let left = options.deadline.saturating_duration_since(Instant::now()).as_millis();
         // Zero would be no limit at all.
-        let left = u64::try_from(left).unwrap_or(u64::MAX).clamp(1, u64::from(i32::MAX.unsigned_abs()) - IDLE_GRACE_MILLIS);
+        let left = u64::try_from(left)
+            .unwrap_or(u64::MAX)
+            .clamp(1, u64::from(i32::MAX.unsigned_abs()) - IDLE_GRACE_MILLIS);
         let idle = left + IDLE_GRACE_MILLIS;
         let mut text = format!(
             "BEGIN ISOLATION LEVEL {isolation}; SET LOCAL ROLE {}; SET LOCAL statement_timeout = {left}; \

@@ -121,9 +121,10 @@ pub(crate) fn parse(url: &str) -> Result<(Target, Option<usize>), InvalidUrl> {
 }
 
 fn pool_size_of(text: &str) -> Result<usize, InvalidUrl> {
-    text.parse().ok().filter(|size| (1..=MAX_POOL_SIZE).contains(size)).ok_or_else(|| {
-        InvalidUrl(format!("has pool_size={text}; it must be 1 to {MAX_POOL_SIZE}"))
-    })
+    text.parse()
+        .ok()
+        .filter(|size| (1..=MAX_POOL_SIZE).contains(size))
+        .ok_or_else(|| InvalidUrl(format!("has pool_size={text}; it must be 1 to {MAX_POOL_SIZE}")))
 }
 
 fn decode(value: &str) -> Result<String, InvalidUrl> {
@@ -155,8 +156,9 @@ mod tests {
 
     #[test]
     fn a_url_says_where_and_how() {
-        let options =
-            read("postgres://erp:secret@db.example:6432/erp?sslmode=verify-full&pool_size=4&application_name=x");
+        let options = read(
+            "postgres://erp:secret@db.example:6432/erp?sslmode=verify-full&pool_size=4&application_name=x",
+        );
         let Target { config, tls } = &options.target;
         assert_eq!(config.get_hosts(), [Host::Tcp("db.example".to_owned())]);
         assert_eq!((config.get_ports(), config.get_dbname()), (&[6432][..], Some("erp")));
@@ -199,8 +201,14 @@ mod tests {
         for (url, reason) in [
             ("mysql://h/d", "the Postgres URL must begin with postgres://"),
             ("postgres:///d", "the Postgres URL names no host; write postgres://HOST/DATABASE"),
-            ("postgres://u:secret@h/d?colour=red", "the Postgres URL cannot be read: unknown option `colour`"),
-            ("postgres://u:secret@h/d?sslmode=maybe", "the Postgres URL cannot be read: invalid value for option `sslmode`"),
+            (
+                "postgres://u:secret@h/d?colour=red",
+                "the Postgres URL cannot be read: unknown option `colour`",
+            ),
+            (
+                "postgres://u:secret@h/d?sslmode=maybe",
+                "the Postgres URL cannot be read: invalid value for option `sslmode`",
+            ),
             ("postgres://h/d?pool_size=0", "the Postgres URL has pool_size=0; it must be 1 to 1000"),
             ("postgres://h/d?pool_size=x", "the Postgres URL has pool_size=x; it must be 1 to 1000"),
             ("postgres://u:secret@h:x/d", "the Postgres URL cannot be read: invalid value for option `port`"),

@@ -201,7 +201,9 @@ fn push_after<'a>(
             sql.push(&name);
             match value {
                 Value::Null => sql.push(" IS NULL AND "),
-                value => sql.push(" = ").push_parameter(Parameter::Value(value), of.parameter()).push(" AND "),
+                value => {
+                    sql.push(" = ").push_parameter(Parameter::Value(value), of.parameter()).push(" AND ")
+                }
             };
         }
         let (name, of) = column_name(schema, &key.column)?;

@@ -52,7 +52,8 @@ impl Records for PostgresTransaction {
         stamp: Stamp<'_>,
     ) -> StorageResult<InsertOutcome> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("insert"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("insert"))?;
         self.session.write("insert", context.insert(record, stamp)).await
     }
 
@@ -63,7 +64,8 @@ impl Records for PostgresTransaction {
         stamp: Stamp<'_>,
     ) -> StorageResult<Vec<InsertOutcome>> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("insert"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("insert"))?;
         self.session.write("insert", batch::insert(&context, records, stamp)).await
     }
 
@@ -81,13 +83,15 @@ impl Records for PostgresTransaction {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<QueryOutcome> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("query"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("query"))?;
         self.session.run("query", context.query(filter, page, sink)).await
     }
 
     async fn count(&mut self, entity: &Entity, filter: &Filter) -> StorageResult<Counted> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("count"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("count"))?;
         self.session.run("count", context.count(filter)).await
     }
 
@@ -113,7 +117,8 @@ impl Records for PostgresTransaction {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<UpdateOutcome> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("update"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("update"))?;
         let update = RecordUpdate { id, expected, change };
         self.session.write("update", context.update(update, stamp, sink)).await
     }
@@ -126,7 +131,8 @@ impl Records for PostgresTransaction {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<Vec<UpdateOutcome>> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("update"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("update"))?;
         self.session.write("update", batch::update(&context, updates, stamp, sink)).await
     }
 
@@ -137,7 +143,8 @@ impl Records for PostgresTransaction {
         stamp: Stamp<'_>,
     ) -> StorageResult<DeleteOutcome> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("delete"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("delete"))?;
         self.session.write("delete", context.delete(id, stamp)).await
     }
 
@@ -149,7 +156,8 @@ impl Records for PostgresTransaction {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<RestoreOutcome> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("restore"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("restore"))?;
         self.session.write("restore", context.restore(id, stamp, sink)).await
     }
 
@@ -160,7 +168,8 @@ impl Records for PostgresTransaction {
         limit: u32,
     ) -> StorageResult<u64> {
         let client = self.session.client();
-        let context = self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("purge"))?;
+        let context =
+            self.tables.context(&client, &self.tenant, entity).map_err(|error| error.at("purge"))?;
         self.session.write("purge", context.purge(deleted_before, limit)).await
     }
 }
@@ -201,8 +210,12 @@ impl<'a> Context<'a> {
         if !is_checked && let Some(violation) = self.broken_reference(record.values).await? {
             return Ok(InsertOutcome::Violates(violation));
         }
-        let mut parameters =
-            vec![self.tenant(), Parameter::Uuid(record.id.0), Parameter::Time(stamp.at), Parameter::Text(stamp.by)];
+        let mut parameters = vec![
+            self.tenant(),
+            Parameter::Uuid(record.id.0),
+            Parameter::Time(stamp.at),
+            Parameter::Text(stamp.by),
+        ];
         parameters.extend(record.values.iter().map(Parameter::Value));
         parameters.extend(self.folds(record.values));
         match self.client.execute_text(text, &parameters).await? {
@@ -497,7 +510,12 @@ impl<'a> Context<'a> {
         match self.taken(values).await? {
             Some(violation) => Ok(violation),
             // By a record that this transaction does not see: it came too late for that.
-            None if self.statements.uniques.iter().any(|own| error.unique_violation() == Some(&own.index)) => {
+            None if self
+                .statements
+                .uniques
+                .iter()
+                .any(|own| error.unique_violation() == Some(&own.index)) =>
+            {
                 Err(Error::Kind(ErrorKind::TransactionLost))
             }
             None => Err(Error::Misuse("an update that breaks an index of no field")),
@@ -544,8 +562,7 @@ impl<'a> Context<'a> {
         if !self.has_table().await? {
             return Ok(Err(UpdateOutcome::NotFound));
         }
-        let own =
-            [self.tenant(), Parameter::Uuid(update.id.0), Parameter::Integer(update.expected.get())];
+        let own = [self.tenant(), Parameter::Uuid(update.id.0), Parameter::Integer(update.expected.get())];
         let Some(row) = self.client.row(&self.statements.document, &own).await? else {
             return self.why_not_updated(update, &[]).await.map(Err);
         };
@@ -649,8 +666,10 @@ pub(crate) fn changed_values<'v>(
     shape: &Update,
     fields: &'v [(usize, Value)],
 ) -> impl Iterator<Item = Parameter<'v>> {
-    let value = move |position: &usize| fields.iter().find(|(own, _)| own == position).map(|(_, value)| value);
-    let values = shape.positions.iter().map(move |position| value(position).map_or(Parameter::Null, Parameter::Value));
+    let value =
+        move |position: &usize| fields.iter().find(|(own, _)| own == position).map(|(_, value)| value);
+    let values =
+        shape.positions.iter().map(move |position| value(position).map_or(Parameter::Null, Parameter::Value));
     values.chain(shape.folded.iter().map(move |position| folded(value(position))))
 }
 
@@ -660,4 +679,3 @@ fn folded(value: Option<&Value>) -> Parameter<'_> {
         _ => Parameter::Null,
     }
 }
-

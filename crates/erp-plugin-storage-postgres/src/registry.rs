@@ -16,7 +16,8 @@ impl Registry for PostgresPlatformTransaction {
     async fn put_component(&mut self, hash: &[u8; 32], bytes: &[u8]) -> StorageResult<()> {
         let client = self.session.client();
         let work = async {
-            let sql = "INSERT INTO erp_plugin.components (hash, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+            let sql =
+                "INSERT INTO erp_plugin.components (hash, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING";
             client.execute(sql, &[Parameter::Bytes(hash), Parameter::Bytes(bytes)]).await?;
             Ok(())
         };
@@ -171,7 +172,9 @@ impl Activation for PostgresTransaction {
                     "INSERT INTO erp_plugin.plugin_config (tenant_id, plugin, key, value) VALUES ($1, $2, $3, $4)
                      ON CONFLICT (tenant_id, plugin, key) DO UPDATE SET value = excluded.value"
                 }
-                None => "DELETE FROM erp_plugin.plugin_config WHERE tenant_id = $1 AND plugin = $2 AND key = $3",
+                None => {
+                    "DELETE FROM erp_plugin.plugin_config WHERE tenant_id = $1 AND plugin = $2 AND key = $3"
+                }
             };
             client.execute(sql, &parameters).await?;
             Ok(())

@@ -286,4 +286,3 @@ fn push_indexes(sql: &mut String, schema: &EntitySchema, name: &str, table: &str
         "CREATE INDEX {index} ON {table} (tenant_id, deleted_at, id) WHERE deleted_at IS NOT NULL;"
     );
 }
-

@@ -55,8 +55,9 @@ pub(crate) enum Committed {
 
 impl Session {
     pub(crate) fn new(client: Object, turn: Turn, begin: String, options: TransactionOptions) -> Self {
+        let client = Client::new(client, options.mode == Mode::Migrate);
         Self {
-            client: Arc::new(Client::new(client)),
+            client: Arc::new(client),
             state: State::Unsent(begin),
             mode: options.mode,
             deadline: options.deadline,
@@ -141,30 +142,24 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the transaction and keeps what it wrote. `journal` is sent in the same go and must succeed.
+    /// Ends the transaction and keeps what it wrote. What `last` sends goes out in one go with COMMIT and must succeed;
+    /// `prepare` makes that possible.
     pub(crate) async fn commit(
         &mut self,
-        journal: impl Future<Output = Result<()>>,
+        prepare: impl Future<Output = Result<()>>,
+        last: impl Future<Output = Result<()>>,
     ) -> StorageResult<Committed> {
-        self.check_time().map_err(|error| error.at("commit"))?;
-        let begin = match std::mem::replace(&mut self.state, State::Lost { connected: false }) {
-            State::Unsent(begin) => Some(begin),
-            _ => None,
-        };
-        let client = Arc::clone(&self.client);
-        let begin = async {
-            match &begin {
-                Some(begin) => client.batch(begin).await,
-                None => Ok(()),
-            }
-        };
-        let all = join(begin, join(journal, client.batch("COMMIT")));
+        self.run("commit", prepare).await?;
+        // Until the answer is here, whoever drops this has the connection closed.
+        self.state = State::Lost { connected: false };
         let patience = (self.deadline + GRACE).max(Instant::now() + COMMIT_PATIENCE);
-        let Ok((begun, (journaled, committed))) = timeout_at(patience.into(), all).await else {
+        let client = Arc::clone(&self.client);
+        let Ok((done, committed)) = timeout_at(patience.into(), join(last, client.batch("COMMIT"))).await
+        else {
             return Ok(Committed::Unknown);
         };
         // COMMIT of a transaction that failed says that it was rolled back, which is no error.
-        match begun.and(journaled).and(committed) {
+        match done.and(committed) {
             Ok(()) => {
                 self.state = State::Ended;
                 Ok(Committed::Yes)
@@ -193,23 +188,11 @@ impl Session {
             State::Lost { connected: false } => {}
         }
     }
-
-    /// Whether the connection could be used for another transaction of the same user.
-    pub(crate) fn is_reusable(&self) -> bool {
-        matches!(self.state, State::Ended | State::Unsent(_))
-    }
-
-    /// Begins again on the same connection, after an end.
-    pub(crate) fn again(&mut self, begin: String, options: TransactionOptions) {
-        self.state = State::Unsent(begin);
-        self.mode = options.mode;
-        self.deadline = options.deadline;
-    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if !self.is_reusable() {
+        if !matches!(self.state, State::Ended | State::Unsent(_)) {
             self.client.spoil();
         }
     }

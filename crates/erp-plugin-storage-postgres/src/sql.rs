@@ -39,11 +39,7 @@ impl<'a> Parameter<'a> {
 }
 
 impl ToSql for Parameter<'_> {
-    fn to_sql(
-        &self,
-        ty: &Type,
-        out: &mut BytesMut,
-    ) -> std::result::Result<IsNull, Box<dyn StdError + Sync + Send>> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
         match self {
             Self::Null => return Ok(IsNull::Yes),
             Self::Value(value) => return columns::write(value, out),

@@ -235,8 +235,10 @@ impl Statements {
             self.table,
             inserted_columns(schema),
         );
-        let conditions =
-            self.references.iter().map(|reference| reference.condition(&format!("r.v{}", reference.position)));
+        let conditions = self
+            .references
+            .iter()
+            .map(|reference| reference.condition(&format!("r.v{}", reference.position)));
         // In their order: of two with one unique value the first is kept.
         written(&text, " WHERE ", conditions, " ORDER BY r.n ON CONFLICT DO NOTHING RETURNING id", types)
     }
@@ -314,8 +316,7 @@ impl Statements {
             format!("r.p__v{index}")
         });
         let (mut names, mut arrays) = (String::new(), String::new());
-        let mut types =
-            vec![Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT, Type::UUID_ARRAY, Type::INT8_ARRAY];
+        let mut types = vec![Type::TEXT, Type::TIMESTAMPTZ, Type::TEXT, Type::UUID_ARRAY, Type::INT8_ARRAY];
         for (index, column) in column_types.iter().enumerate() {
             let _ = write!(names, ", p__v{index}");
             let _ = write!(arrays, ", ${}", FIRST_UPDATED + index);
@@ -405,8 +406,7 @@ fn searchable(schema: &EntitySchema) -> Vec<usize> {
 }
 
 fn inserted_columns(schema: &EntitySchema) -> String {
-    let mut columns =
-        "tenant_id, id, version, created_at, created_by, updated_at, updated_by".to_owned();
+    let mut columns = "tenant_id, id, version, created_at, created_by, updated_at, updated_by".to_owned();
     let folds = schema.fields().iter().filter(|field| field.searchable);
     for column in field_columns(schema).into_iter().chain(folds.map(|field| quote(&folded_column(field)))) {
         columns.push_str(", ");
