@@ -105,7 +105,7 @@ macro_rules! conformance_tests {
                 a_value_compares_only_with_its_own_type,
                 only_top_level_keys_are_compared,
                 the_hosts_own_fields_are_not_keys,
-                keys_sort_and_page_with_absent_ones_last,
+                it_sorts_by_the_hosts_own_fields_and_by_no_key,
                 a_plugin_has_a_limited_number_of_them,
                 a_declared_entity_is_no_dynamic_one,
             ],
@@ -203,6 +203,7 @@ macro_rules! conformance_tests {
                 what_no_table_depends_on_may_change,
                 a_trial_leaves_nothing,
                 entities_of_one_name_in_two_plugins_are_two,
+                tables_are_made_in_a_transaction_that_was_begun_to_make_them,
             ],
             soft_delete: [
                 a_deleted_record_is_invisible_to_every_verb,
