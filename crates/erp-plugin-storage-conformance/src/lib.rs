@@ -34,6 +34,8 @@ use erp_plugin_storage::Storage;
 pub mod cases;
 mod fixture;
 mod model;
+mod operations;
+mod world;
 
 /// A new and empty backend, and what must live as long as it.
 pub struct Backend {
@@ -73,6 +75,43 @@ macro_rules! conformance_tests {
                 a_tenant_is_new_once,
                 tenants_are_listed_by_id,
                 a_tenant_is_looked_up_by_its_very_id,
+            ],
+            aggregate: [
+                a_count_is_of_this_tenants_live_records_that_match,
+                a_count_says_what_it_looked_at,
+                an_entity_that_is_not_there_counts_as_empty,
+                of_no_records_there_is_one_group_or_none,
+                figures_are_of_this_tenants_live_records_that_match,
+                the_smallest_and_the_largest_of_every_type_are_found,
+                the_smallest_text_is_by_code_point,
+                sums_are_exact_beyond_64_bits,
+                groups_come_in_the_order_of_their_keys_with_absent_ones_last,
+                records_group_by_every_type_that_has_an_order,
+                at_most_so_many_groups_come_and_it_says_whether_there_are_more,
+                an_aggregate_has_its_bounds,
+            ],
+            batch: [
+                many_inserts_of_every_type_come_back_as_they_were,
+                many_inserts_are_one_transaction_and_one_tenants,
+                each_insert_of_many_ends_as_it_would_alone,
+                of_many_inserts_with_one_unique_value_the_first_is_kept,
+                many_inserts_cannot_refer_to_one_another,
+                many_documents_are_inserted_and_updated_as_one,
+                each_update_of_many_ends_as_it_would_alone,
+                many_updates_of_changing_fields_come_in_their_order,
+                many_of_nothing_is_nothing,
+                misuse_of_many_is_refused,
+                many_take_no_longer_than_there_is_time,
+            ],
+            deleted: [
+                a_restored_record_lives_with_the_next_version_and_its_stamp,
+                only_a_deleted_record_of_this_tenant_can_be_restored,
+                a_record_whose_unique_value_is_taken_is_not_restored,
+                a_record_whose_reference_is_gone_is_not_restored,
+                a_record_that_refers_to_itself_is_restored,
+                a_purge_removes_what_was_deleted_before_its_moment,
+                a_purge_removes_at_most_its_limit_the_first_deleted_first,
+                a_purged_id_can_be_had_again,
             ],
             dispatch: [
                 an_event_goes_once_to_each_plugin_that_subscribes_to_it,
@@ -204,6 +243,15 @@ macro_rules! conformance_tests {
                 a_trial_leaves_nothing,
                 entities_of_one_name_in_two_plugins_are_two,
                 tables_are_made_in_a_transaction_that_was_begun_to_make_them,
+            ],
+            search: [
+                a_search_ignores_case_in_every_script,
+                a_search_makes_a_difference_of_all_but_case,
+                a_search_is_one_condition_among_others,
+                a_search_follows_every_write,
+                a_searchable_unique_field_is_unique_by_its_very_text,
+                the_longest_text_is_found_by_its_beginning,
+                only_a_searchable_field_can_be_searched,
             ],
             soft_delete: [
                 a_deleted_record_is_invisible_to_every_verb,

@@ -1,4 +1,6 @@
 //! The outbox, seen from an invocation.
+//!
+//! Payloads are JSON, kept as they were spelled: text that no backend looks into. They hold no character U+0000.
 
 use async_trait::async_trait;
 use erp_plugin_model::event::{Delivery, NewEvent};

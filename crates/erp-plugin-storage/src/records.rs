@@ -1,4 +1,7 @@
 //! Records of one tenant.
+//!
+//! No text and no JSON that comes in here holds the character U+0000, plain or as JSON's `\u0000`: not every database can
+//! keep it, so whoever writes has refused it before.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -63,7 +66,8 @@ pub trait RowView {
     /// A declared field's value, by its position in the schema; position 0 of a dynamic entity is its document.
     fn field(&self, position: usize) -> StorageResult<ValueRef<'_>>;
 
-    /// The value of a column that a sort may name.
+    /// The value of a column that a sort may name: never a key of a dynamic entity's document, which is
+    /// [`Bug`](crate::ErrorKind::Bug). Keys have values of several types, whose common order differs between databases.
     fn column(&self, column: &Column) -> StorageResult<ValueRef<'_>>;
 }
 
