@@ -15,8 +15,25 @@
 //!
 //! expands to one test per case, each on a new backend of its own. The crate that says so needs Tokio's macros.
 //!
+//! Where databases are known to differ, and what holds that ours do not:
+//!
+//! | difference | held by |
+//! | --- | --- |
+//! | collation, case | `filters::text_compares_by_code_point`, `aggregate::the_smallest_text_is_by_code_point`, `unique::values_that_differ_only_in_case_accent_or_space_do_not_clash`, `search::a_search_ignores_case_in_every_script` |
+//! | where absent values sort | `sorting::absent_values_come_last_in_both_directions`, `aggregate::groups_come_in_the_order_of_their_keys_with_absent_ones_last` |
+//! | comparison with absent values | `filters::a_comparison_with_an_absent_value_is_false_and_its_negation_true` |
+//! | precision of times, dates | `records::the_extremes_of_every_type_come_back_as_they_were` |
+//! | decimals | `records::the_extremes_of_every_type_come_back_as_they_were`, `aggregate::sums_are_exact_beyond_64_bits` |
+//! | the limits of 64 bits | `filters::every_type_compares_in_its_own_order`, `aggregate::sums_are_exact_beyond_64_bits` |
+//! | equality of JSON | `records::json_keeps_its_spelling_or_at_least_its_value`, `dynamic::a_value_compares_only_with_its_own_type`, `dynamic::documents_come_back_as_they_were` |
+//! | Unicode | `records::text_of_every_kind_comes_back_as_it_was`, `search::a_search_makes_a_difference_of_all_but_case` |
+//! | the empty text | `records::an_absent_value_is_not_an_empty_one`, `unique::absent_values_never_clash_and_empty_ones_do` |
+//! | isolation | `isolation::what_one_reads_the_other_does_not_change_meanwhile`, `isolation::query_then_insert_if_none_leaves_one` |
+//! | waiting for locks | `transactions::waiting_for_another_writer_ends_at_the_deadline` |
+//!
 //! To add a case: 1. a `pub async fn` in the file of its trait, named as a sentence; 2. its name in the list of
-//! [`conformance_tests`]. A test of this crate fails when the second is forgotten.
+//! [`conformance_tests`]; 3. its name in the docs of the method whose guarantee it holds. A test of this crate fails
+//! when the second is forgotten, or when a method names no case.
 
 #![allow(
     clippy::expect_used,
@@ -318,26 +335,4 @@ macro_rules! conformance_tests {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    #[test]
-    fn every_case_is_in_the_list() {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let list = std::fs::read_to_string(source.join("lib.rs")).unwrap();
-        let mut cases = 0;
-        for entry in std::fs::read_dir(source.join("cases")).unwrap() {
-            let path = entry.unwrap().path();
-            let module = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let listed = list.split(&format!("            {module}: [")).nth(1).unwrap_or_default();
-            let listed = listed.split(']').next().unwrap_or_default();
-            for line in std::fs::read_to_string(&path).unwrap().lines() {
-                let Some(name) = line.strip_prefix("pub async fn ") else { continue };
-                let name = name.split('(').next().unwrap();
-                assert!(listed.lines().any(|line| line.trim() == format!("{name},")), "{module}::{name}");
-                cases += 1;
-            }
-        }
-        assert!(cases > 100, "{cases}");
-    }
-}
+mod tests;
