@@ -171,6 +171,7 @@ impl BareRuntime {
             dynamic: None,
             publish: PublishRight::Granted(Vec::new()),
             config: HashMap::new(),
+            references: Arc::default(),
         };
         Ok(Self {
             runtime,

@@ -95,10 +95,33 @@ impl Budget {
 
     /// A record is about to be written.
     pub(crate) fn row_written(&mut self) -> CallResult<()> {
-        self.check(LimitKind::RowsWritten, self.used.rows_written + 1)?;
-        self.used.rows_written += 1;
-        self.fuel_debt += cost::ROW_WRITTEN;
+        self.rows_written(1)
+    }
+
+    /// So many records are about to be written; all of them, or the call is refused.
+    pub(crate) fn rows_written(&mut self, rows: u64) -> CallResult<()> {
+        let written = self.used.rows_written.saturating_add(rows);
+        self.check(LimitKind::RowsWritten, written)?;
+        self.used.rows_written = written;
+        self.fuel_debt += rows * cost::ROW_WRITTEN;
         Ok(())
+    }
+
+    /// How many records may still be written.
+    pub(crate) fn writes_left(&self) -> u64 {
+        self.limits.rows_written.saturating_sub(self.used.rows_written)
+    }
+
+    /// The error of a call that would read more records than it may.
+    #[cold]
+    pub(crate) fn too_many_rows(&mut self) -> CallError {
+        self.exceeded(LimitKind::RowsRead, self.used.rows_read.saturating_add(1))
+    }
+
+    /// Refuses an answer that would be too long, before anything is done for it. Counts nothing.
+    pub(crate) fn room_for(&mut self, bytes: usize) -> CallResult<()> {
+        self.check(LimitKind::CallBytes, bytes as u64)?;
+        self.check(LimitKind::TotalBytes, self.used.bytes.saturating_add(bytes as u64))
     }
 
     /// An event of this size is about to be published.

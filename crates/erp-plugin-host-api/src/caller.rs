@@ -12,6 +12,8 @@ use erp_plugin_model::parse::quote;
 use erp_plugin_model::{EntityName, EntityRef, EntitySchema, EventType, HostError, PluginName};
 use erp_plugin_storage::Entity;
 
+use crate::references::References;
+
 /// The right to read or to write an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
@@ -121,6 +123,8 @@ pub struct Caller {
     pub publish: PublishRight,
     /// The values of its configuration keys, as JSON.
     pub config: HashMap<String, Vec<u8>>,
+    /// What the deletion of a record means for those that refer to it.
+    pub references: Arc<References>,
 }
 
 impl Caller {
@@ -178,6 +182,7 @@ mod tests {
             dynamic: None,
             publish: PublishRight::All,
             config: HashMap::from([("api_key".to_owned(), b"\"hunter2\"".to_vec())]),
+            references: Arc::default(),
         }
     }
 

@@ -30,6 +30,13 @@ pub enum HookPoint<'a> {
         /// This record.
         id: RecordId,
     },
+    /// A deleted record is about to live again.
+    BeforeRestore {
+        /// Of this entity.
+        entity: &'a EntityRef,
+        /// This record.
+        id: RecordId,
+    },
 }
 
 /// What a hook says.

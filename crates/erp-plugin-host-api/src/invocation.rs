@@ -101,6 +101,8 @@ pub enum Verb {
     Update,
     /// It was deleted.
     Delete,
+    /// It lives again after it was deleted.
+    Restore,
 }
 
 impl Verb {
@@ -111,6 +113,7 @@ impl Verb {
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
+            Self::Restore => "restore",
         }
     }
 }

@@ -27,6 +27,7 @@ mod invocation;
 mod json;
 mod log;
 mod records;
+mod references;
 mod writer_watch;
 
 pub use authorizer::{Authorizer, RolePermissions};
@@ -36,4 +37,5 @@ pub use error::{CallError, CallResult, Fatal};
 pub use hooks::{HookPoint, HookRunner, HookVerdict, NoHooks};
 pub use invocation::{Cause, Finish, Finished, Invocation, InvocationContext, Services, Verb, Write};
 pub use log::escape_control;
+pub use references::{References, Referrer};
 pub use writer_watch::WriterWatch;

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use erp_plugin_host_api::{Caller, EntityGrant, PublishRight, Right};
+use erp_plugin_host_api::{Caller, EntityGrant, PublishRight, References, Right};
 use erp_plugin_model::event::Publisher;
 use erp_plugin_model::manifest::EntityAccess;
 use erp_plugin_model::{EntityRef, PluginName, TenantId};
@@ -129,7 +129,14 @@ fn edge_caller(catalog: &Catalog) -> Caller {
         dynamic: None,
         publish: PublishRight::All,
         config: HashMap::new(),
+        references: references(catalog),
     }
+}
+
+/// Which fields refer to which entities, of all plugins: a deletion follows their rules, whoever deletes.
+fn references(catalog: &Catalog) -> Arc<References> {
+    let plugins = catalog.all();
+    Arc::new(References::new(plugins.iter().flat_map(|plugin| plugin.entities.values())))
 }
 
 /// Resolves what a plugin's calls may do in a tenant.
@@ -158,6 +165,7 @@ pub(crate) fn caller(
         dynamic: plugin.dynamic.clone(),
         publish,
         config: config(plugin, tenant_config, system_config),
+        references: references(catalog),
     }
 }
 

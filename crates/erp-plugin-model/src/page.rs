@@ -13,7 +13,8 @@ pub const MAX_SORT_KEYS: usize = 4;
 /// One key of a sort. Absent values come last in both directions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SortKey {
-    /// The column.
+    /// The column: one of the host's own or a declared field. No storage sorts by a key of a dynamic entity's document
+    /// ([`Column::Document`]): its values can have several types, whose common order differs between databases.
     pub column: Column,
     /// Whether greater values come first.
     pub descending: bool,

@@ -75,11 +75,21 @@ pub fn decimal_from_float(number: f64, precision: u8, scale: u8) -> Result<i64, 
 
 /// Appends a `decimal` with exactly `scale` digits after the point.
 pub fn write_decimal(units: i64, scale: u8, out: &mut Vec<u8>) {
-    if units < 0 {
+    let mut buffer = itoa::Buffer::new();
+    write_digits(units < 0, buffer.format(units.unsigned_abs()), scale, out);
+}
+
+/// The same of a sum, which may be wider than any `decimal`.
+pub fn write_wide_decimal(units: i128, scale: u8, out: &mut Vec<u8>) {
+    let mut buffer = itoa::Buffer::new();
+    write_digits(units < 0, buffer.format(units.unsigned_abs()), scale, out);
+}
+
+fn write_digits(negative: bool, digits: &str, scale: u8, out: &mut Vec<u8>) {
+    if negative {
         out.push(b'-');
     }
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(units.unsigned_abs()).as_bytes();
+    let digits = digits.as_bytes();
     let scale = usize::from(scale);
     let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
     out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });

@@ -77,6 +77,16 @@ pub(crate) async fn platform(storage: &Arc<dyn Storage>) -> Box<dyn PlatformTran
     storage.begin_platform(PlatformScope::granted_by_host(), options(Mode::Write)).await.unwrap()
 }
 
+/// Begins a transaction that makes tables.
+pub(crate) async fn installation(storage: &Arc<dyn Storage>) -> Box<dyn PlatformTransaction> {
+    storage.begin_platform(PlatformScope::granted_by_host(), options(Mode::Migrate)).await.unwrap()
+}
+
+/// Begins a tenant's transaction that makes tables.
+pub(crate) async fn trial(storage: &Arc<dyn Storage>, tenant: &str) -> Box<dyn Transaction> {
+    storage.begin(&scope(tenant), options(Mode::Migrate)).await.unwrap()
+}
+
 /// Seconds after a fixed moment.
 pub(crate) fn time(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(1_767_225_600_000_000 + seconds * 1_000_000).unwrap()
@@ -141,7 +151,7 @@ pub(crate) fn schema(name: &str, fields: Vec<Field>) -> EntitySchema {
 /// Declares an entity and makes its table.
 pub(crate) async fn declare(storage: &Arc<dyn Storage>, name: &str, fields: Vec<Field>) -> Entity {
     let entity = Entity::new(schema(name, fields));
-    let mut platform = platform(storage).await;
+    let mut platform = installation(storage).await;
     assert!(platform.create_entity(entity.schema()).await.unwrap());
     platform.commit().await.unwrap();
     entity

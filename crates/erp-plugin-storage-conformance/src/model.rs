@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
+use erp_plugin_model::fold::fold;
 use erp_plugin_model::page::SortKey;
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{RecordId, Value};
@@ -39,6 +40,12 @@ pub(crate) fn matches(filter: &Filter, record: &Record) -> bool {
         Filter::In(column, values) => values.contains(&record.value(column)),
         Filter::Prefix(column, prefix) => {
             matches!(record.value(column), Value::Text(text) if text.starts_with(prefix.as_str()))
+        }
+        Filter::FoldedEq(position, folded) => {
+            matches!(&record.values[*position], Value::Text(text) if fold(text) == *folded)
+        }
+        Filter::FoldedPrefix(position, folded) => {
+            matches!(&record.values[*position], Value::Text(text) if fold(text).starts_with(folded.as_str()))
         }
         Filter::Absent(column) => record.value(column).is_null(),
     }

@@ -4,11 +4,14 @@
 //! wherever only AND and OR are above it; so plain conditions stay as they are and can use an index, and the one
 //! place that tells NULL from false, the negation, is written `IS NOT TRUE`.
 
+use std::borrow::Cow;
+
 use erp_plugin_model::filter::{Column, Comparison, Filter, prefix_end};
 use erp_plugin_model::{EntitySchema, Value};
 
 use crate::document;
 use crate::error::{Error, Result};
+use crate::schema::folded_column;
 use crate::sql::{Parameter, Sql};
 use crate::statements::quote;
 
@@ -42,6 +45,17 @@ pub(crate) fn push<'a>(sql: &mut Sql<'a>, schema: &EntitySchema, filter: &'a Fil
             Ok(())
         }
         Filter::Prefix(column, prefix) => push_prefix(sql, schema, column, prefix),
+        Filter::FoldedEq(position, folded) => {
+            sql.push(&folds(schema, *position)?).push(" = ").push_parameter(Parameter::Text(folded));
+            Ok(())
+        }
+        Filter::FoldedPrefix(position, folded) => {
+            let folds = folds(schema, *position)?;
+            sql.push("(");
+            push_range(sql, &folds, folded);
+            sql.push(")");
+            Ok(())
+        }
         Filter::Absent(column) => {
             push_column(sql, schema, column)?;
             sql.push(" IS NULL");
@@ -51,24 +65,26 @@ pub(crate) fn push<'a>(sql: &mut Sql<'a>, schema: &EntitySchema, filter: &'a Fil
 }
 
 /// Appends a column; of a document's key its value, where JSON's null is NULL.
-pub(crate) fn push_column(sql: &mut Sql<'_>, schema: &EntitySchema, column: &Column) -> Result<()> {
-    match column {
-        Column::System(field) => {
-            sql.push(field.as_str());
-        }
-        Column::Field(position) => {
-            let field = schema
-                .fields()
-                .get(*position)
-                .ok_or_else(|| Error::Misuse("a field that the schema does not have"))?;
-            sql.push(&quote(field.name.as_str()));
-        }
-        Column::Document(key) => {
-            let path = sql.add(Parameter::Owned(document::path(key)));
-            sql.push("json_extract(data, ").push_number(path).push(")");
-        }
+fn push_column(sql: &mut Sql<'_>, schema: &EntitySchema, column: &Column) -> Result<()> {
+    if let Column::Document(key) = column {
+        let path = sql.add(Parameter::Owned(document::path(key)));
+        sql.push("json_extract(data, ").push_number(path).push(")");
+    } else {
+        sql.push(&column_name(schema, column)?);
     }
     Ok(())
+}
+
+/// A column that has a name of its own, quoted where that could be an SQL word.
+pub(crate) fn column_name(schema: &EntitySchema, column: &Column) -> Result<Cow<'static, str>> {
+    match column {
+        Column::System(field) => Ok(Cow::Borrowed(field.as_str())),
+        Column::Field(position) => match schema.fields().get(*position) {
+            Some(field) => Ok(Cow::Owned(quote(field.name.as_str()))),
+            None => Err(Error::Misuse("a field that the schema does not have")),
+        },
+        Column::Document(_) => Err(Error::Misuse("a document's key where only columns can be")),
+    }
 }
 
 fn push_joined<'a>(
@@ -102,16 +118,28 @@ fn push_prefix<'a>(
     if let Column::Document(key) = column {
         let path = sql.add(Parameter::Owned(document::path(key)));
         sql.push("json_type(data, ").push_number(path).push(") = 'text' AND ");
-    }
-    push_column(sql, schema, column)?;
-    sql.push(" >= ").push_parameter(Parameter::Text(prefix));
-    if let Some(end) = prefix_end(prefix) {
-        sql.push(" AND ");
-        push_column(sql, schema, column)?;
-        sql.push(" < ").push_parameter(Parameter::Owned(end));
+        push_range(sql, &format!("json_extract(data, ?{path})"), prefix);
+    } else {
+        push_range(sql, &column_name(schema, column)?, prefix);
     }
     sql.push(")");
     Ok(())
+}
+
+/// Appends the range of texts that begin with this, which an index can serve.
+fn push_range<'a>(sql: &mut Sql<'a>, texts: &str, prefix: &'a str) {
+    sql.push(texts).push(" >= ").push_parameter(Parameter::Text(prefix));
+    if let Some(end) = prefix_end(prefix) {
+        sql.push(" AND ").push(texts).push(" < ").push_parameter(Parameter::Owned(end));
+    }
+}
+
+/// The column of a searchable field's folds, quoted.
+fn folds(schema: &EntitySchema, position: usize) -> Result<String> {
+    match schema.fields().get(position) {
+        Some(field) if field.searchable => Ok(quote(&folded_column(field))),
+        _ => Err(Error::Misuse("a search in a field that is not searchable")),
+    }
 }
 
 /// The types of JSON that a value compares with; all others are unequal to it and have no order with it.

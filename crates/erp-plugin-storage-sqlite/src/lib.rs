@@ -19,10 +19,13 @@
 //! ```
 
 mod access;
+mod aggregate;
 mod alarm;
+mod batch;
 mod blocking;
 mod columns;
 mod connection;
+mod deleted;
 mod dispatch;
 mod document;
 mod error;
@@ -42,10 +45,12 @@ mod records;
 mod registry;
 mod row;
 mod schema;
+mod search;
 mod session;
 mod sql;
 mod statements;
 mod statistics;
+mod table;
 mod transaction;
 mod writer;
 

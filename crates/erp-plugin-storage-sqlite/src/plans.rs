@@ -3,7 +3,9 @@
 use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::{Page, SortKey, Start};
 use erp_plugin_model::schema::SystemField;
-use erp_plugin_model::{EntityRef, EntitySchema, Field, FieldName, FieldType, Labels, TenantId, Value};
+use erp_plugin_model::{
+    EntityRef, EntitySchema, Field, FieldName, FieldType, Labels, OnDelete, TenantId, Value,
+};
 use erp_plugin_storage::Entity;
 use rusqlite::Connection;
 
@@ -35,14 +37,17 @@ fn field(name: &str, field_type: FieldType) -> Field {
 
 impl Fixture {
     fn new() -> Self {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrations::run(&mut connection).unwrap();
-        let fields = vec![
+        Self::of(vec![
             Field { unique: true, ..field("sku", FieldType::String) },
             Field { indexed: true, ..field("price", FieldType::Decimal { precision: 12, scale: 2 }) },
             Field { indexed: true, required: true, ..field("day", FieldType::Date) },
             field("name", FieldType::String),
-        ];
+        ])
+    }
+
+    fn of(fields: Vec<Field>) -> Self {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrations::run(&mut connection).unwrap();
         let name = EntityRef::parse("inventory.item").unwrap();
         let entity = Entity::new(EntitySchema::declared(name, Labels::default(), None, fields));
         assert!(schema::create(&connection, entity.schema()).unwrap());
@@ -65,8 +70,12 @@ impl Fixture {
             .map(|(column, descending)| SortKey { column: column.clone(), descending: *descending });
         let page = Page { limit: 50, sort: sort.collect(), start, total: false };
         let statements = statements::of(&self.entity).unwrap();
-        let query = query::select(statements, self.entity.schema(), &self.tenant, filter, &page).unwrap();
-        self.plan_of(&query.sql.text)
+        let schema = self.entity.schema();
+        let parts = query::parts(schema, &page).iter().map(|part| {
+            let sql = query::select(statements, schema, &self.tenant, filter, &page, (*part, 51)).unwrap();
+            self.plan_of(&sql.text)
+        });
+        parts.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -102,32 +111,113 @@ fn a_value_of_an_indexed_field_is_looked_up() {
 }
 
 #[test]
-fn an_indexed_field_gives_the_order_in_both_directions() {
+fn a_page_by_the_id_begins_where_the_cursor_stands() {
     let fixture = Fixture::new();
-    for (column, index) in [(SKU, "sku__unique"), (PRICE, "price__indexed"), (DAY, "day__indexed")] {
+    let after = |descending: bool| {
+        fixture.plan(&Filter::everything(), &[(ID, descending)], Start::After(vec![text("a")]))
+    };
+    assert_eq!(after(false), "SEARCH inventory__item USING PRIMARY KEY (tenant_id=? AND id>?)");
+    assert_eq!(after(true), "SEARCH inventory__item USING PRIMARY KEY (tenant_id=? AND id<?)");
+}
+
+/// Every type that has an order, each optional, required and unique.
+fn every_order() -> Vec<Field> {
+    let types = [
+        FieldType::String,
+        FieldType::Integer,
+        FieldType::Decimal { precision: 12, scale: 2 },
+        FieldType::Boolean,
+        FieldType::Date,
+        FieldType::DateTime,
+        FieldType::Uuid,
+        FieldType::Enum { options: vec!["open".to_owned(), "closed".to_owned()] },
+        refers(),
+    ];
+    let kinds = types.into_iter().flat_map(|of| {
+        let named =
+            |kind: &str| Field { indexed: true, ..field(&format!("{}_{kind}", of.as_str()), of.clone()) };
+        [
+            named("optional"),
+            Field { required: true, ..named("required") },
+            Field { unique: true, ..named("unique") },
+        ]
+    });
+    kinds.collect()
+}
+
+fn refers() -> FieldType {
+    FieldType::Reference {
+        target: EntityRef::parse("inventory.item").unwrap(),
+        on_delete: OnDelete::default(),
+    }
+}
+
+#[test]
+fn every_page_by_an_indexed_field_begins_at_its_place_and_is_never_sorted() {
+    let fixture = Fixture::of(every_order());
+    let everything = Filter::everything();
+    for (position, field) in fixture.entity.schema().fields().iter().enumerate() {
+        let name = field.name.as_str();
+        let kind = if field.unique { "unique" } else { "indexed" };
+        let search =
+            format!("SEARCH inventory__item USING INDEX inventory__item__{name}__{kind} (tenant_id=?");
         for descending in [false, true] {
-            let sort = [(column.clone(), descending), (ID, descending)];
-            let plan = fixture.plan(&Filter::everything(), &sort, Start::Offset(0));
-            assert_eq!(
-                plan,
-                format!("SEARCH inventory__item USING INDEX inventory__item__{index} (tenant_id=?)")
-            );
+            let sort = [(Column::Field(position), descending), (ID, descending)];
+            assert_eq!(fixture.plan(&everything, &sort, Start::Offset(0)), format!("{search})"));
+            let after = if descending { "<" } else { ">" };
+            // However many others have the value of the record that the cursor stands on.
+            let present = format!("{search} AND ({name},id){after}(?,?))");
+            let absent = format!("{search} AND {name}=?)");
+            let among_absent = format!("{search} AND {name}=? AND id{after}?)");
+            let with = |value| fixture.plan(&everything, &sort, Start::After(vec![value, text("a")]));
+            if field.required {
+                assert_eq!(with(text("a")), present);
+            } else {
+                assert_eq!(with(text("a")), format!("{present}\n{absent}"));
+                assert_eq!(with(Value::Null), among_absent);
+            }
         }
     }
 }
 
 #[test]
-fn a_cursor_on_values_that_are_never_absent_begins_where_it_stands() {
+fn every_kind_of_filter_finds_its_place_in_an_index() {
+    let fields = vec![
+        Field { indexed: true, ..field("name", FieldType::String) },
+        Field { searchable: true, ..field("title", FieldType::String) },
+        field("parent", refers()),
+    ];
+    let fixture = Fixture::of(fields);
+    let name = || Column::Field(0);
+    let compare = |comparison| Filter::Compare(name(), comparison, text("a"));
+    let range = Filter::All(vec![compare(Comparison::Gte), compare(Comparison::Lt)]);
+    for (filter, searched) in [
+        (compare(Comparison::Eq), "name__indexed (tenant_id=? AND name=?)"),
+        (Filter::In(name(), vec![text("a"), text("b")]), "name__indexed (tenant_id=? AND name=?)"),
+        (range, "name__indexed (tenant_id=? AND name>? AND name<?)"),
+        (Filter::Prefix(name(), "a".to_owned()), "name__indexed (tenant_id=? AND name>? AND name<?)"),
+        (Filter::Absent(name()), "name__indexed (tenant_id=? AND name=?)"),
+        (Filter::FoldedEq(1, "a".to_owned()), "title__folded (tenant_id=? AND title__folded=?)"),
+        (
+            Filter::FoldedPrefix(1, "a".to_owned()),
+            "title__folded (tenant_id=? AND title__folded>? AND title__folded<?)",
+        ),
+        (equals(Column::Field(2), "a"), "parent__indexed (tenant_id=? AND parent=?)"),
+    ] {
+        let plan = fixture.plan(&filter, &[(ID, false)], Start::Offset(0));
+        assert!(plan.contains(&format!("USING INDEX inventory__item__{searched}")), "{filter:?}: {plan}");
+    }
+}
+
+#[test]
+fn deleted_records_are_found_without_passing_over_the_live_ones() {
     let fixture = Fixture::new();
-    let after = |sort: &[(Column, bool)]| {
-        let values = sort.iter().map(|_| text("a")).collect();
-        fixture.plan(&Filter::everything(), sort, Start::After(values))
-    };
-    assert_eq!(after(&[(ID, false)]), "SEARCH inventory__item USING PRIMARY KEY (tenant_id=? AND id>?)");
-    assert_eq!(after(&[(ID, true)]), "SEARCH inventory__item USING PRIMARY KEY (tenant_id=? AND id<?)");
-    let by_day = "SEARCH inventory__item USING INDEX inventory__item__day__indexed (tenant_id=? AND day";
-    assert_eq!(after(&[(DAY, false), (ID, false)]), format!("{by_day}>?)"));
-    assert_eq!(after(&[(DAY, true), (ID, true)]), format!("{by_day}<?)"));
+    let plan = fixture.plan_of(&statements::of(&fixture.entity).unwrap().purge);
+    assert!(
+        plan.contains("INDEX inventory__item__deleted (tenant_id=? AND deleted_at>? AND deleted_at<?)"),
+        "{plan}"
+    );
+    assert!(!plan.contains("SCAN inventory__item") && !plan.contains("TEMP B-TREE"), "{plan}");
 }
 
 #[test]
@@ -140,6 +230,8 @@ fn the_statements_on_one_record_search_the_primary_key() {
         &statements.get,
         &statements.version,
         &statements.delete,
+        &statements.deleted,
+        &statements.restore,
         statements.update(fixture.entity.schema(), all).as_ref(),
     ] {
         let plan = fixture.plan_of(sql);

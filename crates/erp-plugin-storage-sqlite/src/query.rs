@@ -3,67 +3,101 @@
 //! Absent values come last in both directions; every sort ends with `id`, so the order is total and a cursor is the
 //! values of one row. What follows that row is: greater in the first key, or equal in it and greater in the second,
 //! and so on, where an absent value is greater than all and equal to itself.
+//!
+//! A page after a cursor must cost what the first one costs, so an index has to begin at the cursor. It can at values,
+//! not at "this value or none": where the first key can be absent such a page is two statements, the [present](Part::Present)
+//! values and then the [absent](Part::Absent) ones.
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::{Page, SortKey, Start};
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{EntitySchema, TenantId, Value};
 
-use crate::document;
 use crate::error::{Error, Result};
 use crate::filter;
 use crate::sql::{Parameter, Sql};
 use crate::statements::Statements;
 
-/// A query ready to run, and the document keys that its rows show.
-pub(crate) struct Query<'a> {
-    pub(crate) sql: Sql<'a>,
-    pub(crate) keys: Vec<&'a str>,
+/// Which records of a page a statement gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All.
+    Whole,
+    /// Those that have a value in the first key of the sort.
+    Present,
+    /// Those that have none there.
+    Absent,
 }
 
-/// The select of a page and of one record more, which tells whether more follow.
+/// The statements of a page, in their order.
+pub(crate) fn parts(schema: &EntitySchema, page: &Page) -> &'static [Part] {
+    match (&page.start, page.sort.first()) {
+        (Start::After(values), Some(first)) if is_nullable(schema, &first.column) => match values.first() {
+            Some(Value::Null) => &[Part::Absent],
+            _ => &[Part::Present, Part::Absent],
+        },
+        _ => &[Part::Whole],
+    }
+}
+
+/// The select of a part of a page, of so many records at most.
 pub(crate) fn select<'a>(
     statements: &Statements,
     schema: &EntitySchema,
     tenant: &'a TenantId,
     matching: &'a Filter,
     page: &'a Page,
-) -> Result<Query<'a>> {
+    (part, limit): (Part, u32),
+) -> Result<Sql<'a>> {
+    let mut keys = page.sort.iter().map(|key| Key::of(schema, key)).collect::<Result<Vec<_>>>()?;
+    let mut after = match &page.start {
+        Start::Offset(_) => None,
+        Start::After(values) if values.len() == keys.len() => Some(values.as_slice()),
+        Start::After(_) => return Err(Error::Misuse("a cursor with other keys than the sort")),
+    };
     let mut sql = Sql::default();
     let tenant = sql.add(Parameter::Text(tenant.as_str()));
-    let mut keys = Vec::new();
     sql.text.reserve(statements.columns.len() + 256);
     sql.push("SELECT ").push(&statements.columns);
-    for SortKey { column, .. } in &page.sort {
-        if let Column::Document(key) = column {
-            let path = sql.add(Parameter::Owned(document::path(key)));
-            sql.push(", json_type(data, ").push_number(path).push("), json_extract(data, ");
-            sql.push_number(path).push(")");
-            keys.push(key.as_str());
+    push_from(&mut sql, statements, schema, tenant, matching)?;
+    match part {
+        Part::Whole => {}
+        Part::Present => {
+            if let Some(first) = keys.first_mut() {
+                first.nullable = false;
+            }
+        }
+        Part::Absent => {
+            if !keys.is_empty() {
+                let first = keys.remove(0);
+                sql.push(" AND ").push(&first.column).push(" IS NULL");
+            }
+            // After a value they all follow; after one of them only those that the other keys put behind it.
+            after = after.and_then(|values| match values.split_first() {
+                Some((Value::Null, rest)) => Some(rest),
+                _ => None,
+            });
         }
     }
-    push_from(&mut sql, statements, schema, tenant, matching)?;
-    if let Start::After(values) = &page.start {
+    if let Some(values) = after {
         sql.push(" AND ");
-        push_after(&mut sql, schema, &page.sort, values)?;
+        push_after(&mut sql, &keys, values);
     }
-    sql.push(" ORDER BY ");
-    for (index, SortKey { column, descending }) in page.sort.iter().enumerate() {
-        sql.push(if index == 0 { "" } else { ", " });
-        filter::push_column(&mut sql, schema, column)?;
+    for (index, key) in keys.iter().enumerate() {
+        sql.push(if index == 0 { " ORDER BY " } else { ", " }).push(&key.column);
         // Descending, SQLite has them last by itself, and an index serves the order as it is.
-        sql.push(match (descending, is_nullable(schema, column)) {
+        sql.push(match (key.descending, key.nullable) {
             (true, _) => " DESC",
             (false, true) => " NULLS LAST",
             (false, false) => "",
         });
     }
-    sql.push(" LIMIT ").push_parameter(Parameter::Integer(i64::from(page.limit) + 1));
+    sql.push(" LIMIT ").push_parameter(Parameter::Integer(i64::from(limit)));
     if let Start::Offset(skipped @ 1..) = page.start {
         let skipped = i64::try_from(skipped).unwrap_or(i64::MAX);
         sql.push(" OFFSET ").push_parameter(Parameter::Integer(skipped));
     }
-    Ok(Query { sql, keys })
+    Ok(sql)
 }
 
 /// Whether an index leads to all that can match, a record for each value asked for: not worth a hand-over.
@@ -94,7 +128,7 @@ pub(crate) fn count<'a>(
     Ok(sql)
 }
 
-fn push_from<'a>(
+pub(crate) fn push_from<'a>(
     sql: &mut Sql<'a>,
     statements: &Statements,
     schema: &EntitySchema,
@@ -110,52 +144,74 @@ fn push_from<'a>(
     Ok(())
 }
 
-/// Appends the condition of what comes after the row that has these values.
-fn push_after<'a>(
-    sql: &mut Sql<'a>,
-    schema: &EntitySchema,
-    sort: &[SortKey],
-    values: &'a [Value],
-) -> Result<()> {
-    if sort.len() != values.len() {
-        return Err(Error::Misuse("a cursor with other keys than the sort"));
+/// A key of a sort, as SQL says it.
+struct Key {
+    column: String,
+    descending: bool,
+    nullable: bool,
+}
+
+impl Key {
+    fn of(schema: &EntitySchema, key: &SortKey) -> Result<Self> {
+        let column = filter::column_name(schema, &key.column)?.into_owned();
+        Ok(Self { column, descending: key.descending, nullable: is_nullable(schema, &key.column) })
     }
-    if let ([first, ..], [value, ..]) = (sort, values)
-        && !is_nullable(schema, &first.column)
+
+    fn after(&self) -> &'static str {
+        if self.descending { " < " } else { " > " }
+    }
+}
+
+/// Appends the condition of what comes after the row that has these values.
+fn push_after<'a>(sql: &mut Sql<'a>, keys: &[Key], values: &'a [Value]) {
+    let one_direction = keys.windows(2).all(|pair| matches!(pair, [a, b] if a.descending == b.descending));
+    if one_direction && keys.iter().all(|key| !key.nullable) {
+        push_after_row(sql, keys, values);
+        return;
+    }
+    if let ([first, ..], [value, ..]) = (keys, values)
+        && !first.nullable
     {
         // Implied by what follows; said, because an index can begin at it.
-        filter::push_column(sql, schema, &first.column)?;
-        sql.push(if first.descending { " <= " } else { " >= " });
+        sql.push(&first.column).push(if first.descending { " <= " } else { " >= " });
         sql.push_parameter(Parameter::Value(value)).push(" AND ");
     }
     sql.push("(");
     let mut or = "";
-    for (index, (key, value)) in sort.iter().zip(values).enumerate() {
+    for (index, (key, value)) in keys.iter().zip(values).enumerate() {
         if value.is_null() {
             // Nothing comes after an absent value.
             continue;
         }
         sql.push(or).push("(");
         or = " OR ";
-        for (before, value) in sort.iter().zip(values).take(index) {
-            filter::push_column(sql, schema, &before.column)?;
+        for (before, value) in keys.iter().zip(values).take(index) {
+            sql.push(&before.column);
             match value {
                 Value::Null => sql.push(" IS NULL AND "),
                 value => sql.push(" = ").push_parameter(Parameter::Value(value)).push(" AND "),
             };
         }
-        sql.push("(");
-        filter::push_column(sql, schema, &key.column)?;
-        sql.push(if key.descending { " < " } else { " > " }).push_parameter(Parameter::Value(value));
-        if is_nullable(schema, &key.column) {
-            sql.push(" OR ");
-            filter::push_column(sql, schema, &key.column)?;
-            sql.push(" IS NULL");
+        sql.push("(").push(&key.column).push(key.after()).push_parameter(Parameter::Value(value));
+        if key.nullable {
+            sql.push(" OR ").push(&key.column).push(" IS NULL");
         }
         sql.push("))");
     }
     sql.push(if or.is_empty() { "0)" } else { ")" });
-    Ok(())
+}
+
+/// Appends the same as one comparison of rows: an index that ends with the id begins at the very row, however many
+/// others have its value.
+fn push_after_row<'a>(sql: &mut Sql<'a>, keys: &[Key], values: &'a [Value]) {
+    for (index, key) in keys.iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", " }).push(&key.column);
+    }
+    sql.push(")").push(keys.first().map_or(" > ", Key::after));
+    for (index, value) in values.iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { ", " }).push_parameter(Parameter::Value(value));
+    }
+    sql.push(")");
 }
 
 fn is_nullable(schema: &EntitySchema, column: &Column) -> bool {

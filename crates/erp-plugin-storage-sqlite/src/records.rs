@@ -1,31 +1,27 @@
 //! [`Records`]: each primitive is one statement that holds its preconditions — tenant, live, expected version — and
-//! only when it hit no row a second one asks why.
+//! only when it hit no row a second one asks why. Several at once are in `batch`, searches in `search`, figures in
+//! `aggregate`, and what becomes of deleted records in `deleted`.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
-use erp_plugin_model::{RecordId, TenantId, Value, Version};
+use erp_plugin_model::{RecordId, Value, Version};
 use erp_plugin_storage::{
-    Change, DeleteOutcome, Entity, InsertOutcome, NewRecord, QueryOutcome, RecordSink, Records, SinkFlow,
-    Stamp, StorageResult, UpdateOutcome, Violation,
+    Aggregate, AggregateOutcome, Change, Counted, DeleteOutcome, Entity, InsertOutcome, NewRecord,
+    QueryOutcome, RecordSink, RecordUpdate, Records, RestoreOutcome, Stamp, StorageResult, UpdateOutcome,
+    Violation,
 };
-use rusqlite::ffi::{SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
-use rusqlite::{Connection, Statement, StatementStatus};
+use rusqlite::Connection;
 
 use crate::document;
 use crate::error::{Error, Result};
 use crate::prepare::{Prepared, prepare};
 use crate::query;
-use crate::row::StoredRow;
-use crate::schema;
 use crate::sql::Sql;
-use crate::statements::{self, FIRST_FIELD, FieldSet, Statements};
+use crate::statements::{FIRST_FIELD, FieldSet};
+use crate::table::{Feed, Table, bind_stamp};
 use crate::transaction::SqliteTransaction;
-use crate::{columns, statements::Reference};
-
-/// Steps of SQLite's machine for one record that is looked at and left: to find its tenant, whether it is deleted, one
-/// field, and the next record.
-const STEPS_A_ROW: u64 = 8;
 
 #[async_trait]
 impl Records for SqliteTransaction {
@@ -36,12 +32,31 @@ impl Records for SqliteTransaction {
         stamp: Stamp<'_>,
     ) -> StorageResult<InsertOutcome> {
         let Self { session, tenant, .. } = self;
-        session.write("insert", |connection| insert(connection, tenant, entity, record, stamp))
+        session.write("insert", |connection| {
+            let table = Table::of(connection, tenant, entity)?;
+            table.check_values(record)?;
+            match table.dangling(record)? {
+                Some(violation) => Ok(InsertOutcome::Violates(violation)),
+                None => table.insert(record, stamp),
+            }
+        })
+    }
+
+    async fn insert_many(
+        &mut self,
+        entity: &Entity,
+        records: &[NewRecord<'_>],
+        stamp: Stamp<'_>,
+    ) -> StorageResult<Vec<InsertOutcome>> {
+        let Self { session, tenant, .. } = self;
+        session.write_each("insert many", |connection, time| {
+            Table::of(connection, tenant, entity)?.insert_many(records, stamp, time)
+        })
     }
 
     async fn get(&mut self, entity: &Entity, id: RecordId, sink: &mut dyn RecordSink) -> StorageResult<bool> {
         let Self { session, tenant, .. } = self;
-        session.read("get", |connection| get(connection, tenant, entity, id, sink))
+        session.read("get", |connection| Table::of(connection, tenant, entity)?.get(id, sink))
     }
 
     async fn query(
@@ -52,12 +67,35 @@ impl Records for SqliteTransaction {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<QueryOutcome> {
         let Self { session, tenant, .. } = self;
-        let query = |connection: &Connection| run_query(connection, tenant, entity, filter, page, sink);
+        let query =
+            |connection: &Connection| Table::of(connection, tenant, entity)?.query(filter, page, sink);
         if query::finds_few(entity.schema(), filter) {
             session.read("query", query)
         } else {
             session.scan("query", query)
         }
+    }
+
+    async fn count(&mut self, entity: &Entity, filter: &Filter) -> StorageResult<Counted> {
+        let Self { session, tenant, .. } = self;
+        let count = |connection: &Connection| Table::of(connection, tenant, entity)?.count(filter);
+        if query::finds_few(entity.schema(), filter) {
+            session.read("count", count)
+        } else {
+            session.scan("count", count)
+        }
+    }
+
+    async fn aggregate(
+        &mut self,
+        entity: &Entity,
+        filter: &Filter,
+        aggregate: &Aggregate,
+    ) -> StorageResult<AggregateOutcome> {
+        let Self { session, tenant, .. } = self;
+        session.scan("aggregate", |connection| {
+            Table::of(connection, tenant, entity)?.aggregate(filter, aggregate)
+        })
     }
 
     async fn update(
@@ -71,7 +109,21 @@ impl Records for SqliteTransaction {
     ) -> StorageResult<UpdateOutcome> {
         let Self { session, tenant, .. } = self;
         session.write("update", |connection| {
-            update(connection, tenant, entity, (id, expected), change, stamp, sink)
+            let update = RecordUpdate { id, expected, change };
+            Table::of(connection, tenant, entity)?.update(update, stamp, sink)
+        })
+    }
+
+    async fn update_many(
+        &mut self,
+        entity: &Entity,
+        updates: &[RecordUpdate<'_>],
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> StorageResult<Vec<UpdateOutcome>> {
+        let Self { session, tenant, .. } = self;
+        session.write_each("update many", |connection, time| {
+            Table::of(connection, tenant, entity)?.update_many(updates, stamp, sink, time)
         })
     }
 
@@ -82,302 +134,180 @@ impl Records for SqliteTransaction {
         stamp: Stamp<'_>,
     ) -> StorageResult<DeleteOutcome> {
         let Self { session, tenant, .. } = self;
-        session.write("delete", |connection| delete(connection, tenant, entity, id, stamp))
+        session.write("delete", |connection| Table::of(connection, tenant, entity)?.delete(id, stamp))
+    }
+
+    async fn restore(
+        &mut self,
+        entity: &Entity,
+        id: RecordId,
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> StorageResult<RestoreOutcome> {
+        let Self { session, tenant, .. } = self;
+        session.write("restore", |connection| Table::of(connection, tenant, entity)?.restore(id, stamp, sink))
+    }
+
+    async fn purge(
+        &mut self,
+        entity: &Entity,
+        deleted_before: DateTime<Utc>,
+        limit: u32,
+    ) -> StorageResult<u64> {
+        let Self { session, tenant, .. } = self;
+        session.write_each("purge", |connection, time| {
+            Table::of(connection, tenant, entity)?.purge(deleted_before, limit, time)
+        })
     }
 }
 
-fn insert(
-    connection: &Connection,
-    tenant: &TenantId,
-    entity: &Entity,
-    record: NewRecord<'_>,
-    stamp: Stamp<'_>,
-) -> Result<InsertOutcome> {
-    let statements = statements::of(entity)?;
-    if record.values.len() != statements.types.len() {
-        return Err(Error::Misuse("a record with another number of values than its schema has fields"));
-    }
-    for reference in &statements.references {
-        if let Some(Value::Uuid(id)) = record.values.get(reference.position)
-            && !refers(connection, tenant, reference, RecordId(*id))?
-        {
-            return Ok(InsertOutcome::Violates(Violation::Reference(reference.field.clone())));
+impl<'c> Table<'c> {
+    pub(crate) fn check_values(self, record: NewRecord<'_>) -> Result<()> {
+        if record.values.len() == self.statements.types.len() {
+            Ok(())
+        } else {
+            Err(Error::Misuse("a record with another number of values than its schema has fields"))
         }
     }
-    let mut statement = prepare(connection, &statements.insert)?;
-    bind_record(&mut statement, tenant, record.id)?;
-    statement.raw_bind_parameter(3, stamp.at.timestamp_micros())?;
-    statement.raw_bind_parameter(4, stamp.by)?;
-    for (index, value) in record.values.iter().enumerate() {
-        columns::bind(&mut statement, FIRST_FIELD + index, value)?;
+
+    /// The first reference that names no record.
+    pub(crate) fn dangling(self, record: NewRecord<'_>) -> Result<Option<Violation>> {
+        for reference in &self.statements.references {
+            if let Some(Value::Uuid(id)) = record.values.get(reference.position)
+                && !self.refers(reference, RecordId(*id))?
+            {
+                return Ok(Some(Violation::Reference(reference.field.clone())));
+            }
+        }
+        Ok(None)
     }
-    match statement.raw_execute() {
-        Ok(_) => Ok(InsertOutcome::Inserted),
-        Err(error) => violation(entity, error).map(InsertOutcome::Violates),
+
+    /// Inserts a record whose references have been checked.
+    pub(crate) fn insert(self, record: NewRecord<'_>, stamp: Stamp<'_>) -> Result<InsertOutcome> {
+        let mut statement = prepare(self.connection, &self.statements.insert)?;
+        self.bind(&mut statement, record.id)?;
+        bind_stamp(&mut statement, 3, stamp)?;
+        for (position, value) in record.values.iter().enumerate() {
+            self.statements.bind_field(&mut statement, position, value)?;
+        }
+        match statement.raw_execute() {
+            Ok(_) => Ok(InsertOutcome::Inserted),
+            Err(error) => self.violation(error).map(InsertOutcome::Violates),
+        }
     }
-}
 
-fn get(
-    connection: &Connection,
-    tenant: &TenantId,
-    entity: &Entity,
-    id: RecordId,
-    sink: &mut dyn RecordSink,
-) -> Result<bool> {
-    let statements = statements::of(entity)?;
-    let Some(mut statement) = prepare_read(connection, entity, &statements.get)? else { return Ok(false) };
-    bind_record(&mut statement, tenant, id)?;
-    Ok(feed(&mut statement, statements, &[], 1, sink)?.rows > 0)
-}
-
-fn run_query(
-    connection: &Connection,
-    tenant: &TenantId,
-    entity: &Entity,
-    filter: &Filter,
-    page: &Page,
-    sink: &mut dyn RecordSink,
-) -> Result<QueryOutcome> {
-    let statements = statements::of(entity)?;
-    let query = query::select(statements, entity.schema(), tenant, filter, page)?;
-    let Some(mut statement) = prepare_read(connection, entity, &query.sql.text)? else {
-        return Ok(QueryOutcome { has_more: false, total: page.total.then_some(0), rows_scanned: 0 });
-    };
-    query.sql.bind(&mut statement)?;
-    restart_steps(&statement);
-    let fed = feed(&mut statement, statements, &query.keys, page.limit, sink)?;
-    let mut rows_scanned = rows_scanned(&statement);
-    let mut total = None;
-    if page.total && !fed.stopped {
-        let (counted, scanned) = count(connection, tenant, entity, statements, filter)?;
-        total = Some(counted);
-        rows_scanned += scanned;
+    fn get(self, id: RecordId, sink: &mut dyn RecordSink) -> Result<bool> {
+        let Some(mut statement) = self.prepare(&self.statements.get)? else { return Ok(false) };
+        self.bind(&mut statement, id)?;
+        let mut feed = Feed::new(1, sink);
+        self.feed(&mut statement, &mut feed)?;
+        Ok(feed.rows > 0)
     }
-    Ok(QueryOutcome { has_more: fed.more, total, rows_scanned })
-}
 
-/// Counts a statement's steps from here on: one that was interrupted has left its own.
-fn restart_steps(statement: &Statement<'_>) {
-    statement.reset_status(StatementStatus::VmStep);
-}
-
-/// About how many records a statement has looked at.
-fn rows_scanned(statement: &Statement<'_>) -> u64 {
-    // A counter of 32 bits that SQLite lets run over.
-    u64::from(statement.reset_status(StatementStatus::VmStep).cast_unsigned()) / STEPS_A_ROW
-}
-
-/// How many records match, and about how many were looked at to know.
-fn count(
-    connection: &Connection,
-    tenant: &TenantId,
-    entity: &Entity,
-    statements: &Statements,
-    filter: &Filter,
-) -> Result<(u64, u64)> {
-    let sql = query::count(statements, entity.schema(), tenant, filter)?;
-    let mut statement = prepare(connection, &sql.text)?;
-    sql.bind(&mut statement)?;
-    restart_steps(&statement);
-    let mut rows = statement.raw_query();
-    let row = rows.next()?.ok_or_else(|| Error::Unreadable("count"))?;
-    let counted = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
-    drop(rows);
-    Ok((counted, rows_scanned(&statement)))
-}
-
-fn update(
-    connection: &Connection,
-    tenant: &TenantId,
-    entity: &Entity,
-    (id, expected): (RecordId, Version),
-    change: Change<'_>,
-    stamp: Stamp<'_>,
-    sink: &mut dyn RecordSink,
-) -> Result<UpdateOutcome> {
-    let statements = statements::of(entity)?;
-    let schema = entity.schema();
-    let mut statement = match change {
-        Change::Fields(fields) if !schema.is_dynamic() => {
-            let mut set = FieldSet::default();
-            for (position, value) in fields {
-                if *position >= schema.fields().len() || !set.insert(*position) {
-                    return Err(Error::Misuse(
-                        "a field twice in one update, or that the schema does not have",
-                    ));
-                }
-                if let Some(reference) = statements.reference(*position)
-                    && let Value::Uuid(target) = value
-                    && !refers(connection, tenant, reference, RecordId(*target))?
-                {
-                    return Ok(match why_not(connection, tenant, statements, id)? {
+    pub(crate) fn update(
+        self,
+        update: RecordUpdate<'_>,
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> Result<UpdateOutcome> {
+        let RecordUpdate { id, expected, change } = update;
+        let is_dynamic = self.entity.schema().is_dynamic();
+        let mut statement = match change {
+            Change::Fields(fields) if !is_dynamic => {
+                let set = self.set_of(fields)?;
+                if let Some(violation) = self.dangling_among(fields)? {
+                    return Ok(match self.why_not(id)? {
                         UpdateOutcome::VersionMismatch { actual } if actual == expected => {
-                            UpdateOutcome::Violates(Violation::Reference(reference.field.clone()))
+                            UpdateOutcome::Violates(violation)
                         }
                         worse => worse,
                     });
                 }
+                let sql = self.statements.update(self.entity.schema(), set);
+                let mut statement = prepare(self.connection, &sql)?;
+                for (position, value) in fields {
+                    self.statements.bind_field(&mut statement, *position, value)?;
+                }
+                statement
             }
-            let mut statement = prepare(connection, &statements.update(schema, set))?;
-            for (position, value) in fields {
-                columns::bind(&mut statement, FIRST_FIELD + position, value)?;
+            Change::Document(changes) if is_dynamic => match self.update_of_document(changes)? {
+                Some(statement) => statement,
+                None => return Ok(UpdateOutcome::NotFound),
+            },
+            _ => return Err(Error::Misuse("a change that is not of the entity's kind")),
+        };
+        self.bind(&mut statement, id)?;
+        statement.raw_bind_parameter(3, expected.get())?;
+        bind_stamp(&mut statement, 4, stamp)?;
+        let mut feed = Feed::new(1, sink);
+        match self.feed(&mut statement, &mut feed) {
+            Ok(()) if feed.rows > 0 => Ok(UpdateOutcome::Written),
+            Ok(()) => {
+                drop(statement);
+                self.why_not(id)
             }
-            statement
-        }
-        Change::Document(changes) if schema.is_dynamic() => {
-            let mut sql = Sql::after(FIRST_FIELD - 1);
-            document::push_changed(&mut sql, changes)?;
-            let text = statements.update_with(&format!(", data = {}", sql.text));
-            let Some(mut statement) = prepare_read(connection, entity, &text)? else {
-                return Ok(UpdateOutcome::NotFound);
-            };
-            sql.bind(&mut statement)?;
-            statement
-        }
-        _ => return Err(Error::Misuse("a change that is not of the entity's kind")),
-    };
-    bind_record(&mut statement, tenant, id)?;
-    statement.raw_bind_parameter(3, expected.get())?;
-    statement.raw_bind_parameter(4, stamp.at.timestamp_micros())?;
-    statement.raw_bind_parameter(5, stamp.by)?;
-    match feed(&mut statement, statements, &[], 1, sink) {
-        Ok(fed) if fed.rows > 0 => Ok(UpdateOutcome::Written),
-        Ok(_) => {
-            drop(statement);
-            why_not(connection, tenant, statements, id)
-        }
-        Err(Error::Sqlite(error)) => violation(entity, error).map(UpdateOutcome::Violates),
-        Err(other) => Err(other),
-    }
-}
-
-/// Why an update hit no row.
-fn why_not(
-    connection: &Connection,
-    tenant: &TenantId,
-    statements: &Statements,
-    id: RecordId,
-) -> Result<UpdateOutcome> {
-    let mut statement = prepare(connection, &statements.version)?;
-    bind_record(&mut statement, tenant, id)?;
-    let mut rows = statement.raw_query();
-    Ok(match rows.next()? {
-        None => UpdateOutcome::NotFound,
-        Some(row) => UpdateOutcome::VersionMismatch {
-            actual: Version::new(row.get(0)?).ok_or_else(|| Error::Unreadable("version"))?,
-        },
-    })
-}
-
-fn delete(
-    connection: &Connection,
-    tenant: &TenantId,
-    entity: &Entity,
-    id: RecordId,
-    stamp: Stamp<'_>,
-) -> Result<DeleteOutcome> {
-    let statements = statements::of(entity)?;
-    let Some(mut statement) = prepare_read(connection, entity, &statements.delete)? else {
-        return Ok(DeleteOutcome::NotFound);
-    };
-    bind_record(&mut statement, tenant, id)?;
-    statement.raw_bind_parameter(3, stamp.at.timestamp_micros())?;
-    statement.raw_bind_parameter(4, stamp.by)?;
-    Ok(match statement.raw_execute()? {
-        0 => DeleteOutcome::NotFound,
-        _ => DeleteOutcome::Deleted,
-    })
-}
-
-/// What a sink was given.
-struct Fed {
-    rows: u32,
-    /// Whether there was a row beyond the limit.
-    more: bool,
-    /// Whether the sink wanted no more.
-    stopped: bool,
-}
-
-fn feed(
-    statement: &mut Statement<'_>,
-    statements: &Statements,
-    keys: &[&str],
-    limit: u32,
-    sink: &mut dyn RecordSink,
-) -> Result<Fed> {
-    let mut fed = Fed { rows: 0, more: false, stopped: false };
-    let mut rows = statement.raw_query();
-    // On after the limit: a statement that also writes has to be stepped to its end.
-    while let Some(row) = rows.next()? {
-        if fed.rows == limit {
-            fed.more = true;
-            break;
-        }
-        fed.rows += 1;
-        let row = StoredRow { row, types: &statements.types, keys };
-        if sink.record(&row).map_err(Error::Sink)? == SinkFlow::Stop {
-            fed.stopped = true;
-            break;
+            Err(Error::Sqlite(error)) => self.violation(error).map(UpdateOutcome::Violates),
+            Err(other) => Err(other),
         }
     }
-    Ok(fed)
-}
 
-fn bind_record(statement: &mut Statement<'_>, tenant: &TenantId, id: RecordId) -> Result<()> {
-    statement.raw_bind_parameter(1, tenant.as_str())?;
-    statement.raw_bind_parameter(2, &id.0.as_bytes()[..])?;
-    Ok(())
-}
-
-/// Prepares a statement on the records there are. `None` for a dynamic entity whose table is not there (yet): it has
-/// none.
-fn prepare_read<'c>(connection: &'c Connection, entity: &Entity, sql: &str) -> Result<Option<Prepared<'c>>> {
-    match prepare(connection, sql) {
-        Ok(statement) => Ok(Some(statement)),
-        Err(_)
-            if entity.schema().is_dynamic()
-                && !schema::has_table(connection, &entity.schema().name.table())? =>
-        {
-            Ok(None)
+    /// Which fields an update changes.
+    fn set_of(self, fields: &[(usize, Value)]) -> Result<FieldSet> {
+        let mut set = FieldSet::default();
+        let all = self.entity.schema().fields().len();
+        if fields.iter().all(|(position, _)| *position < all && set.insert(*position)) {
+            Ok(set)
+        } else {
+            Err(Error::Misuse("a field twice in one update, or that the schema does not have"))
         }
-        Err(error) => Err(error.into()),
     }
-}
 
-/// Whether a reference names a live record of the tenant.
-fn refers(connection: &Connection, tenant: &TenantId, reference: &Reference, id: RecordId) -> Result<bool> {
-    let mut statement = match prepare(connection, &reference.exists) {
-        Ok(statement) => statement,
-        // An entity that is not installed has no records.
-        Err(_) if !schema::has_table(connection, &reference.table)? => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    bind_record(&mut statement, tenant, id)?;
-    let found = statement.raw_query().next()?.is_some();
-    Ok(found)
-}
+    fn dangling_among(self, fields: &[(usize, Value)]) -> Result<Option<Violation>> {
+        for (position, value) in fields {
+            if let Some(reference) = self.statements.reference(*position)
+                && let Value::Uuid(target) = value
+                && !self.refers(reference, RecordId(*target))?
+            {
+                return Ok(Some(Violation::Reference(reference.field.clone())));
+            }
+        }
+        Ok(None)
+    }
 
-/// What a failed write broke; any other failure as it was.
-fn violation(entity: &Entity, error: rusqlite::Error) -> Result<Violation> {
-    let field = match &error {
-        rusqlite::Error::SqliteFailure(failure, Some(message))
-            if failure.extended_code == SQLITE_CONSTRAINT_UNIQUE =>
-        {
-            // "UNIQUE constraint failed: t.tenant_id, t.sku": the columns of the index, the tenant's first.
-            message.rsplit('.').next().and_then(|name| entity.schema().field(name))
+    /// The update of a dynamic entity's document; `None` when it has no records.
+    fn update_of_document(self, changes: &[(String, Value)]) -> Result<Option<Prepared<'c>>> {
+        let mut sql = Sql::after(FIRST_FIELD - 1);
+        document::push_changed(&mut sql, changes)?;
+        let text = self.statements.update_with(&format!(", data = {}", sql.text));
+        let mut statement = self.prepare(&text)?;
+        if let Some(statement) = &mut statement {
+            sql.bind(statement)?;
         }
-        rusqlite::Error::SqliteFailure(failure, _)
-            if failure.extended_code == SQLITE_CONSTRAINT_PRIMARYKEY =>
-        {
-            return Err(Error::Misuse("an id that a record of this tenant already has"));
-        }
-        rusqlite::Error::SqliteFailure(failure, Some(message))
-            if failure.extended_code == SQLITE_CONSTRAINT_CHECK
-                && message.ends_with(schema::DOCUMENT_BYTES) =>
-        {
-            return Ok(Violation::DocumentTooLong);
-        }
-        _ => None,
-    };
-    field.map(|field| Violation::Unique(field.name.clone())).ok_or(Error::Sqlite(error))
+        Ok(statement)
+    }
+
+    /// Why an update hit no row.
+    fn why_not(self, id: RecordId) -> Result<UpdateOutcome> {
+        let mut statement = prepare(self.connection, &self.statements.version)?;
+        self.bind(&mut statement, id)?;
+        let mut rows = statement.raw_query();
+        Ok(match rows.next()? {
+            None => UpdateOutcome::NotFound,
+            Some(row) => UpdateOutcome::VersionMismatch {
+                actual: Version::new(row.get(0)?).ok_or_else(|| Error::Unreadable("version"))?,
+            },
+        })
+    }
+
+    fn delete(self, id: RecordId, stamp: Stamp<'_>) -> Result<DeleteOutcome> {
+        let Some(mut statement) = self.prepare(&self.statements.delete)? else {
+            return Ok(DeleteOutcome::NotFound);
+        };
+        self.bind(&mut statement, id)?;
+        bind_stamp(&mut statement, 3, stamp)?;
+        Ok(match statement.raw_execute()? {
+            0 => DeleteOutcome::NotFound,
+            _ => DeleteOutcome::Deleted,
+        })
+    }
 }

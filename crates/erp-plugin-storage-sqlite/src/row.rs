@@ -12,13 +12,11 @@ use crate::columns::{self, ColumnType};
 use crate::error::{Error, Result};
 use crate::statements::FIRST_COLUMN;
 
-/// A row of an entity's select. After its fields come two columns for each document key that the select was told to
-/// show: the JSON type and the value.
+/// A row of an entity's select.
 pub(crate) struct StoredRow<'r> {
     pub(crate) row: &'r Row<'r>,
     /// The types of the fields' columns.
     pub(crate) types: &'r [ColumnType],
-    pub(crate) keys: &'r [&'r str],
 }
 
 impl<'r> StoredRow<'r> {
@@ -69,16 +67,7 @@ impl<'r> StoredRow<'r> {
         match column {
             Column::System(field) => self.typed(system_column(*field), ColumnType::of(&field.field_type())),
             Column::Field(position) => self.field_value(*position),
-            Column::Document(key) => {
-                let index = self
-                    .keys
-                    .iter()
-                    .position(|shown| shown == key)
-                    .ok_or_else(|| Error::Misuse("a document key that no sort names"))?;
-                // The document itself stands before the keys.
-                let first = FIRST_COLUMN + 1 + 2 * index;
-                json_value(self.get(first)?, self.get(first + 1)?)
-            }
+            Column::Document(_) => Err(Error::Misuse("a document's key as a column that a sort names")),
         }
     }
 }
@@ -106,19 +95,6 @@ fn system_column(field: SystemField) -> usize {
         SystemField::UpdatedAt => 4,
         SystemField::UpdatedBy => 5,
     }
-}
-
-/// A value inside a document, from what `json_type` and `json_extract` say of it.
-fn json_value<'r>(json_type: Stored<'r>, value: Stored<'r>) -> Result<ValueRef<'r>> {
-    Ok(match (json_type, value) {
-        (_, Stored::Null) => ValueRef::Null,
-        (Stored::Text(b"true" | b"false"), Stored::Integer(truth)) => ValueRef::Boolean(truth != 0),
-        (_, Stored::Integer(number)) => ValueRef::Integer(number),
-        (_, Stored::Real(number)) => ValueRef::Number(number),
-        (Stored::Text(b"text"), Stored::Text(bytes)) => ValueRef::Text(columns::text(bytes)?),
-        (_, Stored::Text(bytes)) => ValueRef::Json(columns::text(bytes)?),
-        (_, Stored::Blob(_)) => return Err(Error::Unreadable("document")),
-    })
 }
 
 #[cfg(test)]

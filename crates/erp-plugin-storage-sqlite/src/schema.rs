@@ -1,8 +1,9 @@
 //! [`SchemaAdmin`] and [`DynamicEntities`]: the tables of entities.
 //!
 //! A table is `STRICT, WITHOUT ROWID` with the primary key (tenant, id), so that a tenant's records lie together and
-//! a record is found in one step. Every index begins with the tenant and holds live records only. The ledger
-//! `entities` keeps the layout each table was made from; two schemas with one layout share a table.
+//! a record is found in one step. Every index begins with the tenant and holds live records only, but for the one of
+//! those that were deleted, which finds what is to be purged. The ledger `entities` keeps the layout each table was
+//! made from; two schemas with one layout share a table.
 
 use std::fmt::Write;
 
@@ -29,7 +30,7 @@ pub(crate) const DOCUMENT_BYTES: &str = "document_bytes";
 #[async_trait]
 impl SchemaAdmin for SqlitePlatformTransaction {
     async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
-        self.session.write_long("create entity", |connection| declare(connection, schema))
+        self.session.migrate("create entity", |connection| declare(connection, schema))
     }
 
     async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>> {
@@ -74,7 +75,7 @@ impl DynamicEntities for SqliteTransaction {
     }
 
     async fn declare(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
-        self.session.write_long("declare entity", |connection| declare(connection, schema))
+        self.session.migrate("declare entity", |connection| declare(connection, schema))
     }
 
     async fn has_dynamic(&mut self, name: &EntityRef) -> StorageResult<bool> {
@@ -137,9 +138,12 @@ fn layout(schema: &EntitySchema) -> String {
             }
             _ => {}
         }
-        for (option, set) in
-            [("required", field.required), ("unique", field.unique), ("indexed", field.indexed)]
-        {
+        for (option, set) in [
+            ("required", field.required),
+            ("unique", field.unique),
+            ("indexed", field.indexed || (is_reference(field) && !field.unique)),
+            ("search", field.searchable),
+        ] {
             if set {
                 let _ = write!(json, ",\"{option}\":true");
             }
@@ -177,11 +181,15 @@ fn ddl(schema: &EntitySchema) -> String {
         let column_type = ColumnType::of(&field.field_type).sql();
         let required = if field.required { " NOT NULL" } else { "" };
         let _ = write!(sql, ", {column} {column_type}{required}");
+        if field.searchable {
+            let _ = write!(sql, ", {} TEXT", quote(&folded_column(field)));
+        }
     }
     sql.push_str(", PRIMARY KEY (tenant_id, id)) STRICT, WITHOUT ROWID;");
-    for field in schema.fields() {
-        let Some(Index { name, unique }) = index_of(&name, field) else { continue };
-        let (index, column) = (quote(&name), quote(field.name.as_str()));
+    for Index { name, column, unique, .. } in
+        schema.fields().iter().flat_map(|field| indexes_of(&name, field))
+    {
+        let (index, column) = (quote(&name), quote(&column));
         let unique = if unique { "UNIQUE " } else { "" };
         // SQLite ends every entry of a WITHOUT ROWID table's index with the primary key, so with the id.
         let _ = write!(
@@ -189,28 +197,55 @@ fn ddl(schema: &EntitySchema) -> String {
             "CREATE {unique}INDEX {index} ON {table} (tenant_id, {column}) WHERE deleted_at IS NULL;"
         );
     }
+    let deleted = quote(&deleted_index(&name));
+    let _ = write!(
+        sql,
+        "CREATE INDEX {deleted} ON {table} (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;"
+    );
     sql
 }
 
-/// The index of a field.
+/// An index on a field's values, or on their folds.
 pub(crate) struct Index {
     pub(crate) name: String,
+    pub(crate) column: String,
     pub(crate) unique: bool,
 }
 
-/// The index that a field has, if it has one. A unique one serves filters and sorts as well.
-pub(crate) fn index_of(table: &str, field: &Field) -> Option<Index> {
-    let suffix = match (field.unique, field.indexed) {
-        (true, _) => "unique",
-        (false, true) => "indexed",
-        (false, false) => return None,
+/// The indexes that a field has. A unique one serves filters and sorts as well; a reference has one always, because
+/// whoever deletes a record looks for those that refer to it.
+pub(crate) fn indexes_of(table: &str, field: &Field) -> impl Iterator<Item = Index> {
+    let index = |column: &str, suffix: &str, unique: bool| Index {
+        name: index_name(table, &[field.name.as_str(), suffix]),
+        column: column.to_owned(),
+        unique,
     };
-    Some(Index { name: index_name(table, field.name.as_str(), suffix), unique: field.unique })
+    let own = match (field.unique, field.indexed || is_reference(field)) {
+        (true, _) => Some(index(field.name.as_str(), "unique", true)),
+        (false, true) => Some(index(field.name.as_str(), "indexed", false)),
+        (false, false) => None,
+    };
+    let folded = field.searchable.then(|| index(&folded_column(field), "folded", false));
+    own.into_iter().chain(folded)
+}
+
+/// The index of a table's deleted records.
+pub(crate) fn deleted_index(table: &str) -> String {
+    index_name(table, &["deleted"])
+}
+
+/// The column that holds the folds of a searchable field's values. No field is called so, for none has `__` in it.
+pub(crate) fn folded_column(field: &Field) -> String {
+    format!("{}__folded", field.name)
+}
+
+fn is_reference(field: &Field) -> bool {
+    matches!(field.field_type, FieldType::Reference { .. })
 }
 
 /// The name of an index: at most [`LONGEST_NAME`] bytes, a longer one cut and ended with a hash of the whole.
-fn index_name(table: &str, field: &str, suffix: &str) -> String {
-    let mut name = format!("{table}__{field}__{suffix}");
+fn index_name(table: &str, parts: &[&str]) -> String {
+    let mut name = format!("{table}__{}", parts.join("__"));
     if name.len() > LONGEST_NAME {
         let hash = Sha256::digest(name.as_bytes());
         // Names are ASCII.
@@ -229,10 +264,9 @@ mod tests {
 
     #[test]
     fn a_long_index_name_ends_in_a_hash_and_stays_distinct() {
-        assert_eq!(index_name("crm__lead", "email", "unique"), "crm__lead__email__unique");
+        assert_eq!(index_name("crm__lead", &["email", "unique"]), "crm__lead__email__unique");
         let table = format!("{}__{}", "p".repeat(24), "e".repeat(30));
-        let (one, two) =
-            (index_name(&table, &"f".repeat(30), "unique"), index_name(&table, &"f".repeat(29), "unique"));
+        let [one, two] = [30, 29].map(|length| index_name(&table, &[&"f".repeat(length), "unique"]));
         assert!(one.len() == LONGEST_NAME && two.len() == LONGEST_NAME);
         assert_ne!(one, two);
     }

@@ -36,9 +36,29 @@ enum Held {
 pub(crate) struct Session {
     held: Held,
     mode: Mode,
+    time: Time,
+    lost: bool,
+}
+
+/// How long a transaction has.
+#[derive(Clone, Copy)]
+pub(crate) struct Time {
     deadline: Instant,
     must_end_by: Option<Instant>,
-    lost: bool,
+}
+
+impl Time {
+    /// Whether there is time for one more statement: work of several asks before each.
+    pub(crate) fn check(self) -> Result<()> {
+        let now = Instant::now();
+        if self.must_end_by.is_some_and(|end| now >= end) {
+            return Err(Error::Kind(ErrorKind::WriterHoldExceeded));
+        }
+        if now >= self.deadline {
+            return Err(Error::Kind(ErrorKind::DeadlineExceeded));
+        }
+        Ok(())
+    }
 }
 
 /// The answer to those who have ended their transaction; `None` when there is nothing to wait for.
@@ -83,8 +103,7 @@ impl Connections {
         Ok(Session {
             held: Held::Reader(lease),
             mode: Mode::Read,
-            deadline: options.deadline,
-            must_end_by: None,
+            time: Time { deadline: options.deadline, must_end_by: None },
             lost: false,
         })
     }
@@ -92,11 +111,11 @@ impl Connections {
     async fn write(&self, tenant: &TenantId, options: TransactionOptions) -> Result<Session> {
         let mut lease = self.writer.acquire(tenant, options.deadline).await?;
         begin_writing(&mut lease, options.deadline).await?;
+        let must_end_by = Instant::now().checked_add(options.writer_hold);
         Ok(Session {
             held: Held::Writer(lease),
             mode: options.mode,
-            deadline: options.deadline,
-            must_end_by: Instant::now().checked_add(options.writer_hold),
+            time: Time { deadline: options.deadline, must_end_by },
             lost: false,
         })
     }
@@ -124,7 +143,7 @@ async fn wait_for_other_process(error: Error, pause: &mut Duration, deadline: In
 impl Session {
     /// When the transaction must have ended because it keeps other writers waiting.
     pub(crate) fn must_end_by(&self) -> Option<Instant> {
-        self.must_end_by
+        self.time.must_end_by
     }
 
     /// Does a small read, on this thread.
@@ -160,6 +179,30 @@ impl Session {
         self.write(operation, |connection| blocking(|| work(connection)))
     }
 
+    /// Does a write of many small statements: it keeps the thread with notice. Nothing stops a write half-way, so the
+    /// work asks between its statements whether there is time for the next.
+    pub(crate) fn write_each<T>(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection, Time) -> Result<T>,
+    ) -> StorageResult<T> {
+        let time = self.time;
+        self.write_long(operation, |connection| work(connection, time))
+    }
+
+    /// Makes tables, which only a transaction that was begun to do so may.
+    pub(crate) fn migrate<T>(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> StorageResult<T> {
+        if self.mode != Mode::Migrate {
+            let misuse = Error::Misuse("a table made in a transaction that was not begun to make any");
+            return Err(misuse.at(operation));
+        }
+        self.write_long(operation, work)
+    }
+
     /// Does a read that may take long: it keeps the thread with notice, and stops at the deadline.
     pub(crate) fn scan<T>(
         &mut self,
@@ -167,7 +210,8 @@ impl Session {
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> StorageResult<T> {
         self.check_time().map_err(|error| error.at(operation))?;
-        let deadline = self.must_end_by.map_or(self.deadline, |end| end.min(self.deadline));
+        let Time { deadline, must_end_by } = self.time;
+        let deadline = must_end_by.map_or(deadline, |end| end.min(deadline));
         let (connection, alarm) = self.connection_and_alarm();
         let done = blocking(|| alarm.around(deadline, || work(connection)));
         let done = match done {
@@ -215,7 +259,7 @@ impl Session {
             return Err(Error::Misuse("a journal in a read transaction").at("rollback"));
         };
         if self.lost {
-            begin_writing(&mut lease, self.deadline).await.map_err(|error| error.at("rollback"))?;
+            begin_writing(&mut lease, self.time.deadline).await.map_err(|error| error.at("rollback"))?;
         }
         let answer = lease.undo(journal).map_err(|error| error.at("rollback"))?;
         lease.give_back();
@@ -231,14 +275,7 @@ impl Session {
         if self.lost {
             return Err(Error::Kind(ErrorKind::TransactionLost));
         }
-        let now = Instant::now();
-        if self.must_end_by.is_some_and(|end| now >= end) {
-            return Err(Error::Kind(ErrorKind::WriterHoldExceeded));
-        }
-        if now >= self.deadline {
-            return Err(Error::Kind(ErrorKind::DeadlineExceeded));
-        }
-        Ok(())
+        self.time.check()
     }
 
     fn checked<T>(&mut self, operation: &'static str, done: Result<T>) -> StorageResult<T> {

@@ -9,11 +9,14 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use erp_plugin_model::schema::{FieldType, MAX_FIELDS, SystemField};
-use erp_plugin_model::{EntitySchema, FieldName};
+use erp_plugin_model::{EntitySchema, FieldName, Value, fold};
 use erp_plugin_storage::Entity;
+use rusqlite::Statement;
+use rusqlite::types::Null;
 
-use crate::columns::ColumnType;
+use crate::columns::{self, ColumnType};
 use crate::error::{Error, Result};
+use crate::schema::folded_column;
 
 /// The parameter that takes the first field's value, in an insert and in an update.
 pub(crate) const FIRST_FIELD: usize = 6;
@@ -30,7 +33,7 @@ pub(crate) struct Statements {
     pub(crate) columns: String,
     /// The types of the fields' columns; apart from the schema, whose fields are large, because every value read asks.
     pub(crate) types: Box<[ColumnType]>,
-    /// Tenant, id, time, author, nothing, fields.
+    /// Tenant, id, time, author, nothing, fields, folds.
     pub(crate) insert: String,
     /// Tenant, id.
     pub(crate) get: String,
@@ -38,8 +41,16 @@ pub(crate) struct Statements {
     pub(crate) version: String,
     /// Tenant, id, time, author.
     pub(crate) delete: String,
+    /// What a deleted record refers to, in the order of [`references`](Self::references): tenant, id.
+    pub(crate) deleted: String,
+    /// Tenant, id, nothing, time, author.
+    pub(crate) restore: String,
+    /// Tenant, deleted before, at most so many.
+    pub(crate) purge: String,
     /// The fields that refer to records.
     pub(crate) references: Vec<Reference>,
+    /// The searchable fields, whose folds are stored beside them.
+    pub(crate) folds: Vec<Fold>,
     updates: Mutex<HashMap<FieldSet, Arc<str>>>,
 }
 
@@ -53,6 +64,16 @@ pub(crate) struct Reference {
     pub(crate) table: String,
     /// Whether a live record is there: tenant, id.
     pub(crate) exists: String,
+}
+
+/// A searchable field.
+pub(crate) struct Fold {
+    /// Its position in the schema.
+    pub(crate) position: usize,
+    /// The parameter that takes the fold, in an insert and in an update.
+    pub(crate) parameter: usize,
+    /// The column of the folds, quoted.
+    column: String,
 }
 
 /// A set of fields by their positions in the schema.
@@ -100,18 +121,30 @@ impl Statements {
             .chain(fields.iter().cloned())
             .collect::<Vec<_>>()
             .join(", ");
+        let folds: Vec<Fold> = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| field.searchable)
+            .zip(FIRST_FIELD + fields.len()..)
+            .map(|((position, field), parameter)| Fold {
+                position,
+                parameter,
+                column: quote(&folded_column(field)),
+            })
+            .collect();
         let mut insert = format!(
             "INSERT INTO {table} (tenant_id, id, version, created_at, created_by, updated_at, updated_by"
         );
-        for field in &fields {
-            let _ = write!(insert, ", {field}");
+        for column in fields.iter().chain(folds.iter().map(|fold| &fold.column)) {
+            let _ = write!(insert, ", {column}");
         }
         insert.push_str(") VALUES (?1, ?2, 1, ?3, ?4, ?3, ?4");
-        for parameter in FIRST_FIELD..FIRST_FIELD + fields.len() {
+        for parameter in FIRST_FIELD..FIRST_FIELD + fields.len() + folds.len() {
             let _ = write!(insert, ", ?{parameter}");
         }
         insert.push(')');
-        let references = schema
+        let references: Vec<Reference> = schema
             .fields()
             .iter()
             .enumerate()
@@ -130,17 +163,49 @@ impl Statements {
         } else {
             schema.fields().iter().map(|field| ColumnType::of(&field.field_type)).collect()
         };
+        let mut referring = "1".to_owned();
+        for reference in &references {
+            let _ = write!(referring, ", {}", quote(reference.field.as_str()));
+        }
         Self {
+            deleted: format!("SELECT {referring} FROM {table} WHERE {DELETED}"),
+            restore: format!(
+                "UPDATE {table} SET deleted_at = NULL, deleted_by = NULL, version = version + 1, \
+                 updated_at = ?4, updated_by = ?5 WHERE {DELETED} RETURNING {columns}"
+            ),
+            purge: format!(
+                "DELETE FROM {table} WHERE tenant_id = ?1 AND id IN (SELECT id FROM {table} WHERE tenant_id = ?1 \
+                 AND deleted_at IS NOT NULL AND deleted_at < ?2 ORDER BY deleted_at, id LIMIT ?3)"
+            ),
             insert,
             types,
             get: format!("SELECT {columns} FROM {table} WHERE {LIVE}"),
             version: format!("SELECT version FROM {table} WHERE {LIVE}"),
             delete: format!("UPDATE {table} SET deleted_at = ?3, deleted_by = ?4 WHERE {LIVE}"),
             references,
+            folds,
             updates: Mutex::default(),
             columns,
             table,
         }
+    }
+
+    /// Binds a field's value, and the fold of a searchable one.
+    pub(crate) fn bind_field(
+        &self,
+        statement: &mut Statement<'_>,
+        position: usize,
+        value: &Value,
+    ) -> Result<()> {
+        columns::bind(statement, FIRST_FIELD + position, value)?;
+        if let Some(fold) = self.folds.iter().find(|fold| fold.position == position) {
+            match value {
+                Value::Text(text) => statement.raw_bind_parameter(fold.parameter, fold::fold(text))?,
+                Value::Null => statement.raw_bind_parameter(fold.parameter, Null)?,
+                _ => return Err(Error::Misuse("a searchable field's value that is no text")),
+            }
+        }
+        Ok(())
     }
 
     /// The reference at this position of the schema.
@@ -149,7 +214,7 @@ impl Statements {
     }
 
     /// The update of these fields: tenant, id, expected version, time, author, then the field at position `n` as
-    /// parameter `FIRST_FIELD + n`.
+    /// parameter `FIRST_FIELD + n`, and the folds as theirs.
     pub(crate) fn update(&self, schema: &EntitySchema, fields: FieldSet) -> Arc<str> {
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sql) = updates.get(&fields) {
@@ -160,6 +225,9 @@ impl Statements {
             if fields.contains(position) {
                 let _ = write!(assignments, ", {} = ?{}", quote(field.name.as_str()), FIRST_FIELD + position);
             }
+        }
+        for fold in self.folds.iter().filter(|fold| fields.contains(fold.position)) {
+            let _ = write!(assignments, ", {} = ?{}", fold.column, fold.parameter);
         }
         let sql: Arc<str> = self.update_with(&assignments).into();
         if updates.len() < UPDATES_KEPT {
@@ -180,6 +248,8 @@ impl Statements {
 
 /// The one live record of this tenant with this id.
 const LIVE: &str = "tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL";
+/// The one deleted record of this tenant with this id.
+const DELETED: &str = "tenant_id = ?1 AND id = ?2 AND deleted_at IS NOT NULL";
 
 #[cfg(test)]
 mod tests {

@@ -10,13 +10,18 @@ use erp_plugin_model::schema::FieldType;
 use rusqlite::Connection;
 
 use crate::error::Result;
-use crate::schema::index_of;
+use crate::schema::{deleted_index, indexes_of};
 
-/// Records in all, and of one tenant.
+/// Records in all, how many of them deleted, and those of one tenant.
 const RECORDS: u64 = 1_000_000;
-const PER_TENANT: u64 = 10_000;
+const DELETED: u64 = 10_000;
+const TENANTS: u64 = 100;
+const PER_TENANT: u64 = RECORDS / TENANTS;
 /// Records of one tenant with the same value in an indexed field.
 const PER_VALUE: u64 = 10;
+/// The same where the field has two values or three: fewer than an equal share, because who searches means the rare
+/// one, and because above a quarter SQLite rather reads the whole tenant.
+const OF_FEW_VALUES: u64 = PER_TENANT / 8;
 
 /// Tells the planner about the table of a new entity, in this connection and in those that will see it.
 pub(crate) fn write(connection: &Connection, schema: &EntitySchema) -> Result<()> {
@@ -26,15 +31,19 @@ pub(crate) fn write(connection: &Connection, schema: &EntitySchema) -> Result<()
     // A WITHOUT ROWID table is its own index.
     insert.execute((&table, &table, format!("{RECORDS} {PER_TENANT} 1")))?;
     for field in schema.fields() {
-        let Some(index) = index_of(&table, field) else { continue };
         let per_value = match &field.field_type {
-            _ if index.unique => 1,
-            FieldType::Boolean => PER_TENANT / 2,
-            FieldType::Enum { options } => PER_TENANT / u64::try_from(options.len().max(1)).unwrap_or(1),
+            FieldType::Boolean => OF_FEW_VALUES,
+            FieldType::Enum { options } => {
+                OF_FEW_VALUES.min(PER_TENANT / u64::try_from(options.len().max(1)).unwrap_or(1))
+            }
             _ => PER_VALUE,
         };
-        insert.execute((&table, index.name, format!("{RECORDS} {PER_TENANT} {per_value}")))?;
+        for index in indexes_of(&table, field) {
+            let per_value = if index.unique { 1 } else { per_value };
+            insert.execute((&table, index.name, format!("{RECORDS} {PER_TENANT} {per_value}")))?;
+        }
     }
+    insert.execute((&table, deleted_index(&table), format!("{DELETED} {} 1", DELETED / TENANTS)))?;
     // Other connections read the statistics with the changed schema; this one has to be told.
     connection.execute_batch("ANALYZE sqlite_schema")?;
     Ok(())

@@ -51,8 +51,14 @@ pub struct UsageTotal {
 #[async_trait]
 pub trait JournalReader: Send {
     /// Log lines, the oldest of those wanted first.
+    ///
+    /// Held by `journal::log_lines_are_chosen_by_plugin_and_severity`,
+    /// `journal::the_newest_log_lines_come_the_oldest_of_them_first`, `journal::a_log_line_keeps_its_text`.
     async fn log(&mut self, query: &LogQuery) -> StorageResult<Vec<StoredLogLine>>;
 
     /// What each plugin used, by name.
+    ///
+    /// Held by `journal::usage_is_summed_by_plugin_and_peak_memory_is_the_largest`,
+    /// `journal::large_figures_do_not_break_the_sums`.
     async fn usage(&mut self) -> StorageResult<Vec<UsageTotal>>;
 }

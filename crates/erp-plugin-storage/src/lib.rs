@@ -12,8 +12,8 @@
 //! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
 //!   may help.
 //!
-//! To add an operation: 1. the method here with its guarantee as the first sentence; 2. a case in the conformance
-//! suite; 3. the file of the same name in each backend.
+//! To add an operation: 1. the method here with its guarantee as the first sentence, and as the last the cases that
+//! hold it; 2. those cases in the conformance suite; 3. the file of the same name in each backend.
 
 mod access;
 mod aggregate;

@@ -1,4 +1,7 @@
 //! Records of one tenant.
+//!
+//! No text and no JSON that comes in here holds the character U+0000, plain or as JSON's `\u0000`: not every database can
+//! keep it, so whoever writes has refused it before.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -58,12 +61,19 @@ pub struct SystemValues<'a> {
 /// The row that a backend stands on.
 pub trait RowView {
     /// The host's own values.
+    ///
+    /// Held by `records::a_new_record_has_version_one_and_its_stamp`.
     fn system(&self) -> StorageResult<SystemValues<'_>>;
 
     /// A declared field's value, by its position in the schema; position 0 of a dynamic entity is its document.
+    ///
+    /// Held by `queries::a_row_shows_every_value_of_every_type`.
     fn field(&self, position: usize) -> StorageResult<ValueRef<'_>>;
 
-    /// The value of a column that a sort may name.
+    /// The value of a column that a sort may name: never a key of a dynamic entity's document, which is
+    /// [`Bug`](crate::ErrorKind::Bug). Keys have values of several types, whose common order differs between databases.
+    ///
+    /// Held by `sorting::every_type_sorts_and_pages`.
     fn column(&self, column: &Column) -> StorageResult<ValueRef<'_>>;
 }
 
@@ -79,6 +89,9 @@ pub enum SinkFlow {
 /// Where records go as they are read: into the answer document, without a copy in between.
 pub trait RecordSink: Send {
     /// Takes one record.
+    ///
+    /// Held by `queries::a_sink_that_has_enough_gets_no_more`,
+    /// `queries::a_sink_that_fails_ends_the_query_and_leaves_the_transaction`.
     fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow>;
 }
 
@@ -177,6 +190,14 @@ pub struct Counted {
 pub trait Records: Send {
     /// Inserts a record with version 1, unless it breaks a unique field or reference of this tenant's live records, or
     /// its document is too long.
+    ///
+    /// Held by `records::a_new_record_has_version_one_and_its_stamp`,
+    /// `records::a_value_of_every_type_comes_back_as_it_was`,
+    /// `unique::a_value_that_is_taken_is_refused_and_nothing_is_written`,
+    /// `unique::of_concurrent_inserts_of_one_value_exactly_one_wins`,
+    /// `references::a_reference_to_nothing_is_refused_and_nothing_is_written`,
+    /// `references::another_tenants_record_is_refused_like_one_that_never_was`,
+    /// `dynamic::a_document_has_a_longest_length_however_it_came_to_it`, `search::a_search_follows_every_write`.
     async fn insert(
         &mut self,
         entity: &Entity,
@@ -187,6 +208,13 @@ pub trait Records: Send {
     /// Inserts several records as [`insert`](Self::insert) would each, in few statements, and says of each how it
     /// ended: one that is refused leaves the others. A reference counts if the record was there before the call, so
     /// not to another of these; of two with the same unique value the first is kept.
+    ///
+    /// Held by `batch::each_insert_of_many_ends_as_it_would_alone`,
+    /// `batch::of_many_inserts_with_one_unique_value_the_first_is_kept`,
+    /// `batch::many_inserts_cannot_refer_to_one_another`, `batch::many_inserts_of_every_type_come_back_as_they_were`,
+    /// `batch::many_inserts_are_one_transaction_and_one_tenants`,
+    /// `batch::many_documents_are_inserted_and_updated_as_one`, `batch::many_of_nothing_is_nothing`,
+    /// `batch::misuse_of_many_is_refused`, `batch::many_take_no_longer_than_there_is_time`.
     async fn insert_many(
         &mut self,
         entity: &Entity,
@@ -195,10 +223,26 @@ pub trait Records: Send {
     ) -> StorageResult<Vec<InsertOutcome>>;
 
     /// Gives the sink the live record of this tenant with this id, and returns whether there is one.
+    ///
+    /// Held by `soft_delete::a_deleted_record_is_invisible_to_every_verb`,
+    /// `tenants::every_verb_answers_for_anothers_record_as_for_none`, `records::an_id_that_never_was_is_not_found`,
+    /// `dynamic::an_entity_that_is_not_there_has_no_records`.
     async fn get(&mut self, entity: &Entity, id: RecordId, sink: &mut dyn RecordSink) -> StorageResult<bool>;
 
     /// Gives the sink this tenant's live records that fulfil the filter: at most `page.limit` of them, in the page's
     /// order, absent values last, text by code point.
+    ///
+    /// Held by `sorting::absent_values_come_last_in_both_directions`,
+    /// `sorting::pages_neither_skip_nor_repeat_on_equal_keys`, `sorting::every_type_sorts_and_pages`,
+    /// `sorting::the_hosts_own_fields_sort_and_page`, `dynamic::it_sorts_by_the_hosts_own_fields_and_by_no_key`,
+    /// `queries::a_page_has_at_most_its_limit_and_says_whether_more_follow`,
+    /// `queries::the_total_is_of_all_that_match_and_only_on_request`,
+    /// `queries::what_a_query_looks_at_is_counted_whether_it_finds_it_or_not`,
+    /// `queries::a_sink_that_has_enough_gets_no_more`,
+    /// `filters::a_comparison_with_an_absent_value_is_false_and_its_negation_true`,
+    /// `filters::text_compares_by_code_point`, `filters::every_type_compares_in_its_own_order`,
+    /// `search::a_search_ignores_case_in_every_script`, `search::only_a_searchable_field_can_be_searched`,
+    /// `tenants::no_query_shows_or_counts_anothers_records`.
     async fn query(
         &mut self,
         entity: &Entity,
@@ -208,11 +252,23 @@ pub trait Records: Send {
     ) -> StorageResult<QueryOutcome>;
 
     /// Counts this tenant's live records that fulfil the filter.
+    ///
+    /// Held by `aggregate::a_count_is_of_this_tenants_live_records_that_match`,
+    /// `aggregate::a_count_says_what_it_looked_at`, `aggregate::an_entity_that_is_not_there_counts_as_empty`.
     async fn count(&mut self, entity: &Entity, filter: &Filter) -> StorageResult<Counted>;
 
     /// Computes figures over this tenant's live records that fulfil the filter: one [`Group`](crate::Group) for each combination of
     /// values of the columns to group by, in their order with absent values last, at most `aggregate.limit` of them.
     /// Without such columns it is exactly one group, also of no records. Sums are exact and do not overflow.
+    ///
+    /// Held by `aggregate::figures_are_of_this_tenants_live_records_that_match`,
+    /// `aggregate::sums_are_exact_beyond_64_bits`,
+    /// `aggregate::groups_come_in_the_order_of_their_keys_with_absent_ones_last`,
+    /// `aggregate::at_most_so_many_groups_come_and_it_says_whether_there_are_more`,
+    /// `aggregate::of_no_records_there_is_one_group_or_none`,
+    /// `aggregate::the_smallest_and_the_largest_of_every_type_are_found`,
+    /// `aggregate::the_smallest_text_is_by_code_point`, `aggregate::records_group_by_every_type_that_has_an_order`,
+    /// `aggregate::an_aggregate_has_its_bounds`, `aggregate::an_entity_that_is_not_there_counts_as_empty`.
     async fn aggregate(
         &mut self,
         entity: &Entity,
@@ -222,6 +278,12 @@ pub trait Records: Send {
 
     /// Changes the live record of this tenant that has this id and this version, raises its version by one even if
     /// no value differs, and gives the sink the new record. Check and write are one statement.
+    ///
+    /// Held by `versions::an_update_with_a_stale_version_is_rejected_and_told_the_present_one`,
+    /// `versions::versions_rise_by_one`, `versions::no_update_is_lost_among_many_writers`,
+    /// `records::an_update_changes_only_what_it_names`, `records::an_update_of_nothing_raises_the_version`,
+    /// `references::an_update_is_checked_like_an_insert`, `unique::an_update_to_a_value_that_is_taken_is_refused`,
+    /// `dynamic::an_update_replaces_and_removes_keys_one_level_deep`, `search::a_search_follows_every_write`.
     async fn update(
         &mut self,
         entity: &Entity,
@@ -234,7 +296,13 @@ pub trait Records: Send {
 
     /// Makes several updates as [`update`](Self::update) would each, in one statement for those that change the same
     /// fields, and says of each how it ended: one that is refused leaves the others. Gives the sink the new records in
-    /// the order of the updates. An id may stand only once.
+    /// the order of the updates. An id may stand only once. Which of two is made first is not promised: one may be
+    /// refused for a unique value that the other is about to free.
+    ///
+    /// Held by `batch::each_update_of_many_ends_as_it_would_alone`,
+    /// `batch::many_updates_of_changing_fields_come_in_their_order`,
+    /// `batch::many_documents_are_inserted_and_updated_as_one`, `batch::many_of_nothing_is_nothing`,
+    /// `batch::misuse_of_many_is_refused`.
     async fn update_many(
         &mut self,
         entity: &Entity,
@@ -244,6 +312,9 @@ pub trait Records: Send {
     ) -> StorageResult<Vec<UpdateOutcome>>;
 
     /// Marks the live record of this tenant with this id as deleted; its unique values become free.
+    ///
+    /// Held by `soft_delete::a_deleted_record_is_invisible_to_every_verb`,
+    /// `soft_delete::deleting_one_record_leaves_the_others`, `unique::deleting_a_record_frees_its_value`.
     async fn delete(
         &mut self,
         entity: &Entity,
@@ -252,7 +323,13 @@ pub trait Records: Send {
     ) -> StorageResult<DeleteOutcome>;
 
     /// Makes the deleted record of this tenant with this id live again, raises its version by one, and gives it to the
-    /// sink, unless it would break a unique field or reference.
+    /// sink, unless it would break a unique field or reference. One to itself is none that is broken.
+    ///
+    /// Held by `deleted::a_restored_record_lives_with_the_next_version_and_its_stamp`,
+    /// `deleted::only_a_deleted_record_of_this_tenant_can_be_restored`,
+    /// `deleted::a_record_whose_unique_value_is_taken_is_not_restored`,
+    /// `deleted::a_record_whose_reference_is_gone_is_not_restored`,
+    /// `deleted::a_record_that_refers_to_itself_is_restored`.
     async fn restore(
         &mut self,
         entity: &Entity,
@@ -263,6 +340,9 @@ pub trait Records: Send {
 
     /// Removes for good at most `limit` of this tenant's records that were deleted before this moment, those that were
     /// deleted first, and returns how many it removed.
+    ///
+    /// Held by `deleted::a_purge_removes_what_was_deleted_before_its_moment`,
+    /// `deleted::a_purge_removes_at_most_its_limit_the_first_deleted_first`, `deleted::a_purged_id_can_be_had_again`.
     async fn purge(
         &mut self,
         entity: &Entity,

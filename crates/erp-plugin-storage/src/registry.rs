@@ -51,9 +51,14 @@ pub struct ActivationState {
 #[async_trait]
 pub trait Activation: Send {
     /// Where a plugin stands in this tenant; `None` if it never was enabled here.
+    ///
+    /// Held by `registry::a_plugin_is_enabled_per_tenant`.
     async fn activation(&mut self, plugin: &PluginName) -> StorageResult<Option<ActivationState>>;
 
     /// Sets where a plugin stands, and replaces its subscriptions.
+    ///
+    /// Held by `registry::a_plugin_is_enabled_per_tenant`, `registry::lifecycle_marks_go_with_a_rollback`,
+    /// `dispatch::subscriptions_count_as_they_stand_when_the_event_is_numbered`.
     async fn set_activation(
         &mut self,
         state: &ActivationState,
@@ -61,9 +66,14 @@ pub trait Activation: Send {
     ) -> StorageResult<()>;
 
     /// This tenant's values of a plugin's configuration: key and JSON text.
+    ///
+    /// Held by `registry::configuration_is_set_replaced_and_taken_away`,
+    /// `tenants::configuration_activation_journal_and_events_are_the_tenants_own`.
     async fn config(&mut self, plugin: &PluginName) -> StorageResult<Vec<(String, String)>>;
 
     /// Sets a value of a plugin's configuration to a JSON text, or takes it away.
+    ///
+    /// Held by `registry::configuration_is_set_replaced_and_taken_away`.
     async fn set_config(&mut self, plugin: &PluginName, key: &str, value: Option<&str>) -> StorageResult<()>;
 }
 
@@ -71,20 +81,32 @@ pub trait Activation: Send {
 #[async_trait]
 pub trait Registry: Send {
     /// Keeps a component under its hash; keeping it again changes nothing.
+    ///
+    /// Held by `registry::a_component_comes_back_by_its_hash`.
     async fn put_component(&mut self, hash: &[u8; 32], bytes: &[u8]) -> StorageResult<()>;
 
     /// The component with this hash.
+    ///
+    /// Held by `registry::a_component_comes_back_by_its_hash`.
     async fn component(&mut self, hash: &[u8; 32]) -> StorageResult<Option<Vec<u8>>>;
 
     /// Adds a version of a plugin, and returns whether it was new.
+    ///
+    /// Held by `registry::a_version_is_new_once_and_never_changes`.
     async fn add_version(&mut self, version: &PluginVersion) -> StorageResult<bool>;
 
     /// Every installed version, in the order of installation.
+    ///
+    /// Held by `registry::versions_are_listed_in_the_order_of_installation`.
     async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>>;
 
     /// The platform's own configuration (`system.*`): key and JSON text.
+    ///
+    /// Held by `registry::the_platforms_configuration_is_one`.
     async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>>;
 
     /// Sets a value of the platform's own configuration, or takes it away.
+    ///
+    /// Held by `registry::the_platforms_configuration_is_one`.
     async fn set_system_config(&mut self, key: &str, value: Option<&str>) -> StorageResult<()>;
 }

@@ -46,6 +46,14 @@ pub struct TransactionOptions {
 #[async_trait]
 pub trait Storage: Send + Sync {
     /// Begins a transaction in one tenant. Waits, fairly between tenants, until the deadline.
+    ///
+    /// Held by `transactions::past_the_deadline_nothing_more_is_done`,
+    /// `transactions::waiting_for_another_writer_ends_at_the_deadline`,
+    /// `isolation::writers_of_many_tenants_get_through`, `isolation::a_read_transaction_sees_one_moment`,
+    /// `isolation::query_then_insert_if_none_leaves_one`,
+    /// `isolation::what_one_reads_the_other_does_not_change_meanwhile`,
+    /// `transactions::a_read_transaction_refuses_to_write`,
+    /// `tenants::a_transaction_after_anothers_carries_nothing_of_it`.
     async fn begin(
         &self,
         scope: &TenantScope,
@@ -54,6 +62,8 @@ pub trait Storage: Send + Sync {
 
     /// Begins a transaction on the system's own tables. One that only reads never waits for those that write, where
     /// the backend can have both at once (a database in memory cannot).
+    ///
+    /// Held by `transactions::a_platform_transaction_may_only_read`.
     async fn begin_platform(
         &self,
         scope: PlatformScope,
@@ -66,12 +76,21 @@ pub trait Storage: Send + Sync {
 pub trait Transaction: Records + Events + Activation + DynamicEntities + JournalReader {
     /// When the transaction must have ended because it keeps other writers waiting; `None` when it does not. Past
     /// it every operation answers [`WriterHoldExceeded`](crate::ErrorKind::WriterHoldExceeded).
+    ///
+    /// Held by `transactions::a_writer_held_too_long_is_told_and_rolled_back`.
     fn must_end_by(&self) -> Option<Instant>;
 
     /// Makes everything lasting, the invocation's record with it. Returns only when it is.
+    ///
+    /// Held by `transactions::a_commit_makes_all_of_it_visible`, `transactions::an_unpolled_commit_is_a_drop`,
+    /// `journal::a_record_is_kept_with_a_commit_and_with_a_rollback`,
+    /// `journal::a_read_transaction_keeps_its_record_too`.
     async fn commit(self: Box<Self>, record: Option<&InvocationRecord>) -> StorageResult<()>;
 
     /// Undoes everything but the invocation's record, which is kept. Returns only when the record is lasting.
+    ///
+    /// Held by `transactions::a_rollback_leaves_only_the_invocations_record`,
+    /// `transactions::dropping_a_transaction_rolls_it_back`, `journal::a_drop_keeps_no_record_and_nor_does_none`.
     async fn rollback(self: Box<Self>, record: Option<&InvocationRecord>) -> StorageResult<()>;
 }
 
@@ -79,8 +98,12 @@ pub trait Transaction: Records + Events + Activation + DynamicEntities + Journal
 #[async_trait]
 pub trait PlatformTransaction: Registry + SchemaAdmin + Access + Dispatch {
     /// Makes everything lasting.
+    ///
+    /// Held by `access::a_tenant_is_new_once`, `dispatch::a_claim_that_is_rolled_back_was_none`.
     async fn commit(self: Box<Self>) -> StorageResult<()>;
 
     /// Undoes everything.
+    ///
+    /// Held by `dispatch::a_claim_that_is_rolled_back_was_none`.
     async fn rollback(self: Box<Self>) -> StorageResult<()>;
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use erp_plugin_host_api::{Caller, DynamicDirectory, EntityGrant, PublishRight, Right};
+use erp_plugin_host_api::{Caller, DynamicDirectory, EntityGrant, PublishRight, References, Right};
 use erp_plugin_model::event::Publisher;
 use erp_plugin_model::{Manifest, PluginName};
 use erp_plugin_storage::Entity;
@@ -81,6 +81,7 @@ impl Rights {
             dynamic: self.dynamic.clone(),
             publish: self.publish.clone(),
             config: self.config.clone(),
+            references: Arc::new(References::new(self.entities.values().map(|grant| &grant.entity))),
         }
     }
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{Delivery, NewEvent};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
 use erp_plugin_model::{EntityRef, EntitySchema, PluginName, RecordId, TenantId, Version};
 use erp_plugin_storage::{
-    Activation, ActivationState, Change, CreateDynamic, DeleteOutcome, DynamicEntities, Entity, Events,
-    InsertOutcome, JournalReader, LogQuery, NewRecord, PlatformScope, PlatformTransaction, QueryOutcome,
-    RecordSink, Records, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope,
-    Transaction, TransactionOptions, UpdateOutcome, UsageTotal,
+    Activation, ActivationState, Aggregate, AggregateOutcome, Change, Counted, CreateDynamic, DeleteOutcome,
+    DynamicEntities, Entity, Events, InsertOutcome, JournalReader, LogQuery, NewRecord, PlatformScope,
+    PlatformTransaction, QueryOutcome, RecordSink, RecordUpdate, Records, RestoreOutcome, Stamp, Storage,
+    StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
+    UsageTotal,
 };
 
 /// The promise that is broken.
@@ -120,6 +122,57 @@ impl Records for SabotagedTransaction {
         stamp: Stamp<'_>,
     ) -> StorageResult<DeleteOutcome> {
         self.inner().delete(entity, id, stamp).await
+    }
+
+    async fn insert_many(
+        &mut self,
+        entity: &Entity,
+        records: &[NewRecord<'_>],
+        stamp: Stamp<'_>,
+    ) -> StorageResult<Vec<InsertOutcome>> {
+        self.inner().insert_many(entity, records, stamp).await
+    }
+
+    async fn count(&mut self, entity: &Entity, filter: &Filter) -> StorageResult<Counted> {
+        self.inner().count(entity, filter).await
+    }
+
+    async fn aggregate(
+        &mut self,
+        entity: &Entity,
+        filter: &Filter,
+        aggregate: &Aggregate,
+    ) -> StorageResult<AggregateOutcome> {
+        self.inner().aggregate(entity, filter, aggregate).await
+    }
+
+    async fn update_many(
+        &mut self,
+        entity: &Entity,
+        updates: &[RecordUpdate<'_>],
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> StorageResult<Vec<UpdateOutcome>> {
+        self.inner().update_many(entity, updates, stamp, sink).await
+    }
+
+    async fn restore(
+        &mut self,
+        entity: &Entity,
+        id: RecordId,
+        stamp: Stamp<'_>,
+        sink: &mut dyn RecordSink,
+    ) -> StorageResult<RestoreOutcome> {
+        self.inner().restore(entity, id, stamp, sink).await
+    }
+
+    async fn purge(
+        &mut self,
+        entity: &Entity,
+        deleted_before: DateTime<Utc>,
+        limit: u32,
+    ) -> StorageResult<u64> {
+        self.inner().purge(entity, deleted_before, limit).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
+use erp_plugin_model::fold::fold;
 use erp_plugin_model::parse;
 use erp_plugin_model::schema::{FieldType, SystemField};
 use erp_plugin_model::{EntitySchema, HostError, Value};
@@ -127,6 +128,13 @@ impl Reader<'_> {
                 "$gte" => self.compare(name, &column, Comparison::Gte, operand)?,
                 "$in" => self.one_of(name, &column, operand)?,
                 "$prefix" => self.prefix(name, &column, operand)?,
+                "$ieq" => {
+                    Filter::FoldedEq(self.searchable(name, &column)?, self.folded("$ieq", name, operand)?)
+                }
+                "$iprefix" => Filter::FoldedPrefix(
+                    self.searchable(name, &column)?,
+                    self.folded("$iprefix", name, operand)?,
+                ),
                 "$not" => {
                     let mut inner = Vec::new();
                     self.field(name, operand, &mut inner)?;
@@ -138,7 +146,7 @@ impl Reader<'_> {
                 other => {
                     return Err(HostError::invalid(format!(
                         "filter on \"{name}\" has the unknown operator {}; known: $eq, $ne, $lt, $lte, $gt, $gte, \
-                         $in, $prefix, $not",
+                         $in, $prefix, $ieq, $iprefix, $not",
                         parse::quote(other)
                     )));
                 }
@@ -205,6 +213,37 @@ impl Reader<'_> {
             _ => Err(HostError::invalid(format!(
                 "filter $prefix on \"{name}\" takes a string, on a text field"
             ))),
+        }
+    }
+
+    /// The position of a field whose folds are kept.
+    fn searchable(&self, name: &str, column: &Column) -> Result<usize, HostError> {
+        let field = match column {
+            Column::Field(position) => self.schema.fields().get(*position).map(|field| (*position, field)),
+            Column::System(_) | Column::Document(_) => None,
+        };
+        match field {
+            Some((position, field)) if field.searchable => Ok(position),
+            Some((_, field)) if field.field_type == FieldType::String => Err(HostError::invalid(format!(
+                "filter on \"{name}\": its text is not kept for searches that ignore case; add search = true to the \
+                 field in plugin.toml"
+            ))),
+            Some((_, field)) => Err(HostError::invalid(format!(
+                "filter on \"{name}\": a {} field cannot be searched without case; only a string with search = true can",
+                field.field_type.as_str()
+            ))),
+            None => Err(HostError::invalid(format!(
+                "filter on \"{name}\": only a declared string field with search = true can be searched without case"
+            ))),
+        }
+    }
+
+    /// The text to search for, folded as what is stored is.
+    fn folded(&mut self, operator: &str, name: &str, json: &Json) -> Result<String, HostError> {
+        self.term()?;
+        match json {
+            Json::String(text) => Ok(fold(text)),
+            _ => Err(HostError::invalid(format!("filter {operator} on \"{name}\" takes a string"))),
         }
     }
 

@@ -1,6 +1,8 @@
 //! JSON in and out, with no tree in between for records: input goes through a schema-directed seed into the typed
 //! row, output is written as the backend stands on each row.
 
+pub(crate) mod aggregate;
+pub(crate) mod batch;
 pub(crate) mod cursor;
 pub(crate) mod document;
 pub(crate) mod filter;

@@ -1,5 +1,6 @@
 //! A page out of JSON: `{"limit":50,"sort":["-created_at","sku"],"cursor":"…"}`, or `"offset"`, or `"page"` and
-//! `"page_size"`.
+//! `"page_size"`. Every sort ends with the `id`, which goes in the direction of the last key named: `-created_at` is
+//! `created_at` descending and, among equals, `id` descending.
 
 use erp_plugin_model::filter::Column;
 use erp_plugin_model::page::{DEFAULT_LIMIT, MAX_LIMIT, MAX_SORT_KEYS, Page, SortKey, Start};
@@ -104,7 +105,11 @@ fn sort(schema: &EntitySchema, names: Vec<String>) -> Result<Vec<SortKey>, HostE
     let id = Column::System(SystemField::Id);
     match keys.iter().position(|key| key.column == id) {
         Some(position) => keys.truncate(position + 1),
-        None => keys.push(SortKey { column: id, descending: false }),
+        // In the direction of the key before it, so that an index on that key gives the whole order.
+        None => {
+            let descending = keys.last().is_some_and(|key| key.descending);
+            keys.push(SortKey { column: id, descending });
+        }
     }
     Ok(keys)
 }

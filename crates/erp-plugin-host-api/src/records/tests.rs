@@ -52,6 +52,7 @@ fn invocation() -> Invocation {
         dynamic: Some(Arc::new(DynamicDirectory::new(plugin, []))),
         publish: PublishRight::All,
         config: HashMap::new(),
+        references: Arc::default(),
     };
     let ample = Duration::from_secs(60);
     let context = InvocationContext {

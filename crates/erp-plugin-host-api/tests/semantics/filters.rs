@@ -182,7 +182,7 @@ async fn the_hosts_own_fields_can_be_asked_for() {
 async fn what_is_no_filter_is_refused_with_the_reason() {
     let things = things().await;
     let mut call = things.call();
-    let known = "known: $eq, $ne, $lt, $lte, $gt, $gte, $in, $prefix, $not";
+    let known = "known: $eq, $ne, $lt, $lte, $gt, $gte, $in, $prefix, $ieq, $iprefix, $not";
     for (filter, reason) in [
         ("[]", "filter must be an object such as {\"status\":\"open\"}, not \"[]\""),
         ("null", "filter must be an object such as {\"status\":\"open\"}, not \"null\""),

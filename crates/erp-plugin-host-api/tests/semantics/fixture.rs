@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use erp_plugin_host_api::{
     CallError, CallResult, Caller, Cause, EntityGrant, Finished, HookRunner, Invocation, InvocationContext,
-    NoHooks, PublishRight, Right, Services,
+    NoHooks, PublishRight, References, Right, Services,
 };
 use erp_plugin_model::event::{EventPattern, Publisher};
 use erp_plugin_model::usage::Usage;
@@ -142,8 +142,11 @@ impl Fixture {
         let head = "manifest = 1\n[plugin]\nname = \"inventory\"\nversion = \"1.2.0\"\ncontract = \"0\"\n";
         let manifest = Manifest::from_toml(&format!("{head}{entities}")).unwrap();
         let storage = Arc::new(Witness::in_memory());
-        let options =
-            TransactionOptions { mode: Mode::Write, deadline: ample(), writer_hold: Duration::from_secs(60) };
+        let options = TransactionOptions {
+            mode: Mode::Migrate,
+            deadline: ample(),
+            writer_hold: Duration::from_secs(60),
+        };
         let mut platform = storage.begin_platform(PlatformScope::granted_by_host(), options).await.unwrap();
         let mut names = HashMap::new();
         for schema in manifest.entities {
@@ -184,7 +187,13 @@ impl Fixture {
             dynamic: None,
             publish: PublishRight::Granted(vec![EventPattern::parse("inventory.*").unwrap()]),
             config: HashMap::new(),
+            references: self.references(),
         }
+    }
+
+    /// What refers to what, among all entities.
+    pub(crate) fn references(&self) -> Arc<References> {
+        Arc::new(References::new(self.entities.values().map(|grant| &grant.entity)))
     }
 
     /// Another plugin with these rights on `inventory.item`.
@@ -197,6 +206,7 @@ impl Fixture {
             dynamic: None,
             publish: PublishRight::Granted(Vec::new()),
             config: HashMap::new(),
+            references: self.references(),
         }
     }
 
@@ -287,6 +297,34 @@ impl Call {
 
     pub(crate) async fn delete(&mut self, entity: &str, id: &str) -> Answer<()> {
         answer(self.0.delete(entity, id).await)
+    }
+
+    pub(crate) async fn insert_many(&mut self, entity: &str, data: &str) -> Answer {
+        text(self.0.insert_many(entity, data.as_bytes()).await)
+    }
+
+    pub(crate) async fn update_many(&mut self, entity: &str, updates: &str) -> Answer {
+        text(self.0.update_many(entity, updates.as_bytes()).await)
+    }
+
+    pub(crate) async fn get(&mut self, entity: &str, id: &str) -> Answer {
+        text(self.0.get(entity, id).await)
+    }
+
+    pub(crate) async fn count(&mut self, entity: &str, filter: &str) -> Answer<u64> {
+        answer(self.0.count(entity, filter.as_bytes()).await)
+    }
+
+    pub(crate) async fn aggregate(&mut self, entity: &str, filter: &str, spec: &str) -> Answer {
+        text(self.0.aggregate(entity, filter.as_bytes(), spec.as_bytes()).await)
+    }
+
+    pub(crate) async fn restore(&mut self, entity: &str, id: &str) -> Answer {
+        text(self.0.restore(entity, id).await)
+    }
+
+    pub(crate) async fn purge(&mut self, entity: &str, before: DateTime<Utc>) -> Answer<u64> {
+        answer(self.0.purge(entity, before).await)
     }
 
     pub(crate) async fn publish(&mut self, event_type: &str, payload: &str) -> Answer<()> {

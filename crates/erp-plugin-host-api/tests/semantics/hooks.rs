@@ -50,6 +50,7 @@ impl HookRunner for Listener {
             HookPoint::BeforeInsert { entity, data } => format!("insert {entity} {}", text(data)),
             HookPoint::BeforeUpdate { entity, id, data } => format!("update {entity} {id} {}", text(data)),
             HookPoint::BeforeDelete { entity, id } => format!("delete {entity} {id}"),
+            HookPoint::BeforeRestore { entity, id } => format!("restore {entity} {id}"),
         };
         self.heard.lock().unwrap().push(heard);
         let refusal = HostError::new(ErrorCode::Rejected, "the month is closed");

@@ -58,14 +58,3 @@ async fn a_stale_update_is_told_so_before_its_references_are_looked_at() {
         Err(format!("not-found: no inventory.item has the id \"{NOBODY}\""))
     );
 }
-
-#[tokio::test]
-async fn a_reference_outlives_its_target_until_it_is_written_again() {
-    let fixture = Fixture::new().await;
-    let category = fixture.given("category", &[r#"{"name":"Old"}"#]).await.remove(0);
-    let id = fixture.given("item", &[&item(&category)]).await.remove(0);
-    let mut call = fixture.call();
-    call.delete("category", &category).await.unwrap();
-    let record = json(&call.update("item", &id, r#"{"name":"renamed"}"#, 1).await.unwrap());
-    assert_eq!(record["category"], *category);
-}

@@ -247,12 +247,22 @@ pub async fn the_longest_chain_of_conditions_may_stand_at_the_bottom_of_the_deep
         Filter::Any(vec![Filter::In(key(), Vec::new()), Filter::Absent(key())]),
         Filter::Absent(Column::System(SystemField::CreatedBy)),
     ];
-    let names = (1..=MAX_SORT_KEYS).map(|n| Column::Document(format!("k{n}")));
-    let sort: Vec<_> = names
-        .chain([Column::System(SystemField::Id)])
-        .map(|column| SortKey { column, descending: false })
-        .collect();
-    let last = vec![text("x"); sort.len()];
+    // In changing directions, so that it is no comparison of whole rows.
+    let keys = [
+        (SystemField::Version, Value::Integer(1)),
+        (SystemField::CreatedAt, Value::DateTime(time(0))),
+        (SystemField::UpdatedAt, Value::DateTime(time(0))),
+        (SystemField::CreatedBy, text("x")),
+        (SystemField::Id, Value::Uuid(new_uuid())),
+    ];
+    assert_eq!(keys.len(), MAX_SORT_KEYS + 1);
+    let (sort, last): (Vec<_>, Vec<_>) = keys
+        .into_iter()
+        .enumerate()
+        .map(|(at, (field, value))| {
+            (SortKey { column: Column::System(field), descending: at % 2 == 0 }, value)
+        })
+        .unzip();
     let after = Page { sort, start: Start::After(last), total: true, ..page(10) };
     for condition in conditions {
         for nested in [false, true] {

@@ -3,6 +3,9 @@
 #![allow(missing_docs, reason = "the name of a case is the sentence that it holds")]
 
 pub mod access;
+pub mod aggregate;
+pub mod batch;
+pub mod deleted;
 pub mod dispatch;
 pub mod dynamic;
 pub mod events;
@@ -15,6 +18,7 @@ pub mod records;
 pub mod references;
 pub mod registry;
 pub mod schema;
+pub mod search;
 pub mod soft_delete;
 pub mod sorting;
 pub mod tenants;

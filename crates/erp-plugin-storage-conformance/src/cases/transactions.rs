@@ -111,6 +111,7 @@ pub async fn a_read_transaction_refuses_to_write(storage: Arc<dyn Storage>) {
     let record = NewRecord { id: new_id(), values: &values };
     let mut sink = Collect::of(&entity, &[]);
     let nothing = Change::Fields(&[]);
+    let dynamic = Entity::new(EntitySchema::dynamic(EntityRef::parse("suite.note").unwrap()));
     let refused = [
         transaction.insert(&entity, record, stamp()).await.map(drop).unwrap_err(),
         transaction
@@ -119,6 +120,7 @@ pub async fn a_read_transaction_refuses_to_write(storage: Arc<dyn Storage>) {
             .map(drop)
             .unwrap_err(),
         transaction.delete(&entity, id, stamp()).await.map(drop).unwrap_err(),
+        transaction.create_dynamic(&dynamic).await.map(drop).unwrap_err(),
         transaction.publish(&[event("order.created", "k", 0)]).await.unwrap_err(),
         transaction.set_config(&plugin("sales"), "a", Some("1")).await.unwrap_err(),
     ];

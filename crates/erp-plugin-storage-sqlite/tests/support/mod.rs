@@ -116,7 +116,7 @@ pub(crate) fn patient_for(millis: u64) -> TransactionOptions {
 }
 
 pub(crate) async fn platform(storage: &SqliteStorage) -> Box<dyn erp_plugin_storage::PlatformTransaction> {
-    storage.begin_platform(PlatformScope::granted_by_host(), options(Mode::Write)).await.unwrap()
+    storage.begin_platform(PlatformScope::granted_by_host(), options(Mode::Migrate)).await.unwrap()
 }
 
 /// An id that nothing else in this process has.

@@ -1,0 +1,169 @@
+//! Inserting records, one or several at once.
+
+use std::sync::Arc;
+
+use erp_plugin_model::{EntitySchema, ErrorCode, HostError, RecordId, Value, Version};
+use erp_plugin_storage::{Entity, InsertOutcome, NewRecord, Stamp, SystemValues};
+
+use super::{RECORD, Writable, required, violated};
+use crate::error::{CallError, CallResult};
+use crate::hooks::HookPoint;
+use crate::invocation::{Invocation, Verb, Write};
+use crate::json::{batch, document, row, write};
+
+impl Invocation {
+    /// Inserts a record; returns all of it, with the fields that the host set.
+    pub async fn insert(&mut self, entity: &str, data: &[u8]) -> CallResult<Vec<u8>> {
+        self.enter(entity.len() + data.len())?;
+        let Writable { entity, missing } = self.writable(entity, "insert")?;
+        let schema = entity.schema();
+        let values = self.new_values(schema, data)?;
+        self.budget.row_written()?;
+        self.hook(schema, HookPoint::BeforeInsert { entity: &schema.name, data }).await?;
+
+        let id = RecordId(self.services.ids.new_id(self.now));
+        let answer = self.inserted(schema, id, &values);
+        self.budget.transfer(answer.len())?;
+        if missing {
+            self.make(&entity).await?;
+        }
+        self.budget.statement();
+        let (at, by) = (self.now, Arc::clone(&self.writer));
+        let stamp = Stamp { at, by: &by };
+        match self.transaction().await?.insert(&entity, NewRecord { id, values: &values }, stamp).await? {
+            InsertOutcome::Inserted => {
+                self.wrote(Verb::Insert, &entity, id);
+                Ok(answer)
+            }
+            InsertOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
+        }
+    }
+
+    /// Inserts the records of a JSON array, 1 to [`MAX_BATCH`](batch::MAX_BATCH) of them, and says of each what
+    /// [`insert`](Self::insert) would: `{"items":[{"ok":{…}},{"error":{"index":1,"code":"already-exists","message":"…"}}]}`,
+    /// in the order of the array. One that is refused leaves the others. A reference may not be to another of these;
+    /// of two with the same unique value the first is kept. Where the limits have no room for all of them, none is
+    /// inserted and the call is refused.
+    pub async fn insert_many(&mut self, entity: &str, data: &[u8]) -> CallResult<Vec<u8>> {
+        self.enter(entity.len() + data.len())?;
+        let Writable { entity, missing } = self.writable(entity, "insert")?;
+        let schema = entity.schema();
+        let given = batch::read(data)?;
+        let mut items: Vec<batch::Item> = Vec::with_capacity(given.len());
+        let mut records = Vec::with_capacity(given.len());
+        for (index, json) in given.iter().enumerate() {
+            match self.new_values(schema, json.as_bytes()) {
+                Ok(values) => {
+                    records.push((index, RecordId(self.services.ids.new_id(self.now)), values));
+                    items.push(Ok(Vec::new()));
+                }
+                Err(error) => items.push(Err(error)),
+            }
+        }
+        let answers: Vec<_> =
+            records.iter().map(|(_, id, values)| self.inserted(schema, *id, values)).collect();
+        self.budget.room_for(answers.iter().map(|answer| answer.len() + batch::AROUND).sum())?;
+        self.budget.rows_written(records.len() as u64)?;
+        let mut allowed = Vec::with_capacity(records.len());
+        for ((index, id, values), answer) in records.into_iter().zip(answers) {
+            let data = given.get(index).copied().unwrap_or_default().as_bytes();
+            match self.hook(schema, HookPoint::BeforeInsert { entity: &schema.name, data }).await {
+                Ok(()) => allowed.push((index, id, values, answer)),
+                // What a limit refuses is not this one record, but the whole call.
+                Err(CallError::Answer(error)) if error.code != ErrorCode::LimitExceeded => {
+                    batch::put(&mut items, index, Err(error));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        if !allowed.is_empty() {
+            if missing {
+                self.make(&entity).await?;
+            }
+            self.budget.statement();
+            let (at, by) = (self.now, Arc::clone(&self.writer));
+            let stamp = Stamp { at, by: &by };
+            let rows: Vec<_> =
+                allowed.iter().map(|(_, id, values, _)| NewRecord { id: *id, values }).collect();
+            let outcomes = self.transaction().await?.insert_many(&entity, &rows, stamp).await?;
+            for ((index, id, _, answer), outcome) in allowed.into_iter().zip(outcomes) {
+                let item = match outcome {
+                    InsertOutcome::Inserted => {
+                        self.wrote(Verb::Insert, &entity, id);
+                        Ok(answer)
+                    }
+                    InsertOutcome::Violates(violation) => Err(violated(schema, &violation)),
+                };
+                batch::put(&mut items, index, item);
+            }
+        }
+        let out = batch::write(&items);
+        self.budget.transfer_written(out.len())?;
+        Ok(out)
+    }
+
+    pub(crate) fn wrote(&mut self, verb: Verb, entity: &Arc<Entity>, id: RecordId) {
+        self.writes.push(Write { verb, entity: Arc::clone(entity), id });
+    }
+
+    /// A new record's values out of JSON.
+    fn new_values(&self, schema: &EntitySchema, data: &[u8]) -> Result<Vec<Value>, HostError> {
+        if schema.is_dynamic() {
+            let input = document::read(self.tenant(), data)?;
+            refuse_system(&input.system)?;
+            Ok(vec![Value::Json(input.document()?)])
+        } else {
+            let input = row::read(schema, self.tenant(), data)?;
+            refuse_system(&input.system)?;
+            complete(schema, input.values)
+        }
+    }
+
+    fn inserted(&self, schema: &EntitySchema, id: RecordId, values: &[Value]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(RECORD);
+        let system = SystemValues {
+            id,
+            version: Version::FIRST,
+            created_at: self.now,
+            created_by: &self.writer,
+            updated_at: self.now,
+            updated_by: &self.writer,
+        };
+        write::system(self.tenant(), &system, &mut out);
+        if schema.is_dynamic() {
+            if let Some(Value::Json(document)) = values.first() {
+                write::splice(document, &mut out);
+            }
+        } else {
+            for (field, value) in schema.fields().iter().zip(values) {
+                write::key(field.name.as_str(), &mut out);
+                write::value(&field.field_type, value.as_ref(), &mut out);
+            }
+        }
+        out.push(b'}');
+        out
+    }
+}
+
+fn refuse_system(system: &[(&'static str, &str)]) -> Result<(), HostError> {
+    if system.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = system.iter().map(|(name, _)| *name).collect();
+    Err(HostError::invalid(format!("the host sets {}; leave it out of the data", names.join(", "))))
+}
+
+/// An insert's values: defaults where nothing was given.
+fn complete(schema: &EntitySchema, given: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
+    let mut values = Vec::with_capacity(given.len());
+    for (field, value) in schema.fields().iter().zip(given) {
+        values.push(match value {
+            Some(Value::Null) | None if field.required && field.default.is_null() => {
+                return Err(required(field.name.as_str()));
+            }
+            Some(Value::Null) | None => field.default.clone(),
+            Some(value) => value,
+        });
+    }
+    Ok(values)
+}
