@@ -56,7 +56,7 @@ mod world;
 
 /// A new and empty backend, and what must live as long as it.
 pub struct Backend {
-    storage: Arc<dyn Storage>,
+    storage: Option<Arc<dyn Storage>>,
     kept: Vec<Box<dyn Any + Send>>,
 }
 
@@ -64,7 +64,14 @@ impl Backend {
     /// A backend that needs nothing else.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, kept: Vec::new() }
+        Self { storage: Some(storage), kept: Vec::new() }
+    }
+
+    /// No backend, because what it needs is not there: its cases are passed over. Whether that may be, and saying so,
+    /// is for the caller.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self { storage: None, kept: Vec::new() }
     }
 
     /// Keeps something until the case is over: a temporary folder, a server.
@@ -79,7 +86,9 @@ impl Backend {
 #[doc(hidden)]
 pub async fn run<F: Future<Output = ()>>(backend: Backend, case: impl FnOnce(Arc<dyn Storage>) -> F) {
     let Backend { storage, kept } = backend;
-    case(storage).await;
+    if let Some(storage) = storage {
+        case(storage).await;
+    }
     drop(kept);
 }
 

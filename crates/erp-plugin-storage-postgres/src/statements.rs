@@ -249,10 +249,12 @@ impl Statements {
             "UPDATE {table} AS t SET deleted_at = NULL, deleted_by = NULL, version = version + 1, updated_at = $3,
              updated_by = $4 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NOT NULL"
         );
-        let conditions = self
-            .references
-            .iter()
-            .map(|reference| reference.condition(&format!("t.{}", quote(reference.field.as_str()))));
+        let conditions = self.references.iter().map(|reference| {
+            let value = format!("t.{}", quote(reference.field.as_str()));
+            let condition = reference.condition(&value);
+            // One to itself lives with it.
+            if reference.table == *table { format!("({value} = t.id OR {condition})") } else { condition }
+        });
         let types = vec![Type::TEXT, Type::UUID, Type::TIMESTAMPTZ, Type::TEXT];
         written(&text, " AND ", conditions, &format!(" RETURNING {columns}"), types)
     }

@@ -15,7 +15,7 @@ const SINGLE_USER: &str = "erp_plugin_test_single";
 
 /// How a database is set up, and by whom it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum As {
+pub(crate) enum As {
     /// Three roles; the host's user takes app and worker, an administrator's URL is for migrations.
     App,
     /// One user that owns everything.
@@ -25,17 +25,17 @@ pub enum As {
 }
 
 /// A database, dropped at the end.
-pub struct Database {
+pub(crate) struct Database {
     server: String,
     name: String,
     /// What a host connects with.
-    pub url: String,
+    pub(crate) url: String,
     /// What an administrator does.
-    pub admin_url: String,
+    pub(crate) admin_url: String,
 }
 
 /// The server, if there is one. Without one tests say so and pass, in CI they fail.
-pub fn server() -> Option<String> {
+pub(crate) fn server() -> Option<String> {
     let server = env::var(SERVER).ok().filter(|url| !url.is_empty());
     if server.is_none() {
         assert!(env::var_os("CI").is_none(), "{SERVER} is not set, and CI is");
@@ -44,7 +44,7 @@ pub fn server() -> Option<String> {
     server
 }
 
-pub async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -67,7 +67,7 @@ fn with_database(url: &str, name: &str) -> String {
 
 impl Database {
     /// A database that was set up.
-    pub async fn new(server: &str, how: As) -> Self {
+    pub(crate) async fn new(server: &str, how: As) -> Self {
         let database = Self::empty(server, how).await;
         let options = SetupOptions::from_url(&database.admin_url).unwrap();
         let options = match how {
@@ -80,7 +80,7 @@ impl Database {
     }
 
     /// A database with nothing in it.
-    pub async fn empty(server: &str, how: As) -> Self {
+    pub(crate) async fn empty(server: &str, how: As) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("erp_plugin_test_{}_{number}", std::process::id());
