@@ -130,7 +130,7 @@ async fn filters_that_are_none() {
         (
             json!({ "quantity": { "$between": [1, 2] } }),
             "filter on \"quantity\" has the unknown operator \"$between\"; known: $eq, $ne, $lt, $lte, $gt, $gte, $in, \
-             $prefix, $not"
+             $prefix, $ieq, $iprefix, $not"
                 .to_owned(),
         ),
         (json!({ "$or": {} }), "filter $or must be an array of filters".to_owned()),

@@ -39,7 +39,7 @@ impl Invocation {
         }
     }
 
-    /// Inserts the records of a JSON array, 1 to [`MAX_BATCH`](batch::MAX_BATCH) of them, and says of each what
+    /// Inserts the records of a JSON array, 1 to 1,000 of them, and says of each what
     /// [`insert`](Self::insert) would: `{"items":[{"ok":{…}},{"error":{"index":1,"code":"already-exists","message":"…"}}]}`,
     /// in the order of the array. One that is refused leaves the others. A reference may not be to another of these;
     /// of two with the same unique value the first is kept. Where the limits have no room for all of them, none is

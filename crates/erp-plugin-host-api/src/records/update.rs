@@ -54,7 +54,7 @@ impl Invocation {
         Ok(out)
     }
 
-    /// Changes several records: `[{"id":"…","version":1,"data":{…}}]`, 1 to [`MAX_BATCH`](batch::MAX_BATCH) of them,
+    /// Changes several records: `[{"id":"…","version":1,"data":{…}}]`, 1 to 1,000 of them,
     /// each id once. Says of each what [`update`](Self::update) would, as [`insert_many`](Self::insert_many) does:
     /// `{"items":[{"ok":{…}},{"error":{"index":1,"code":"conflict","message":"…"}}]}`.
     pub async fn update_many(&mut self, entity: &str, updates: &[u8]) -> CallResult<Vec<u8>> {

@@ -4,15 +4,18 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod batches;
 mod config;
 mod cursors;
 mod delete;
+mod deleted;
 mod dynamic;
 mod dynamic_queries;
 mod events;
 mod faults;
 mod field_options;
 mod field_types;
+mod figures;
 mod filters;
 mod fixture;
 mod hooks;
@@ -22,10 +25,12 @@ mod journal;
 mod limits;
 mod log;
 mod malformed;
+mod on_delete;
 mod pages;
 mod read_only;
 mod references;
 mod rights;
+mod search;
 mod storage;
 mod system_fields;
 mod tenants;

@@ -44,16 +44,17 @@ async fn without_a_word_records_come_in_the_order_of_their_ids_fifty_at_a_time()
 }
 
 #[tokio::test]
-async fn sorts_put_absent_values_last_in_both_directions_and_ties_by_id() {
+async fn sorts_put_absent_values_last_and_ties_by_id_in_the_direction_of_the_last_key() {
     let fixture = ranked().await;
     let mut call = fixture.call();
     for (sort, order) in [
         (r#"["rank"]"#, "2714635"),
-        (r#"["-rank"]"#, "6147235"),
+        (r#"["-rank"]"#, "6417253"),
         (r#"["rank","-code"]"#, "2741653"),
         (r#"["-rank","-code"]"#, "6417253"),
         (r#"["-rank","code"]"#, "6147235"),
         (r#"["-rank","-id"]"#, "6417253"),
+        (r#"["-rank","id"]"#, "6147235"),
         (r#"["-code"]"#, "7654321"),
         (r#"["-id"]"#, "7654321"),
         (r#"["id","-rank"]"#, "1234567"),

@@ -154,3 +154,35 @@ async fn the_edge_writes_as_whoever_acts_and_keeps_no_record_of_a_plugin() {
     call.commit().await;
     assert!(fixture.storage.invocations().is_empty());
 }
+
+#[tokio::test]
+async fn each_verb_asks_for_the_permission_that_is_called_so() {
+    let fixture = Fixture::new().await;
+    let id = fixture.given("item", &[r#"{"sku":"A","name":"n"}"#]).await.remove(0);
+    let mut call = fixture.call();
+    call.delete("item", &id).await.unwrap();
+    call.commit().await;
+    let moment = "2020-01-01T00:00:00Z".parse().unwrap();
+    for verb in ["read", "insert", "update", "delete", "restore", "purge", "none"] {
+        let stranger = fixture.stranger(Right::WithPermission, Right::WithPermission);
+        let permission = format!("{ITEM}.{verb}");
+        let mut call = acting(&fixture, stranger, anna(ALPHA), &[&permission]);
+        let item = r#"{"sku":"B","name":"n"}"#;
+        let update = format!(r#"[{{"id":"{id}","version":1,"data":{{}}}}]"#);
+        for (needed, answer) in [
+            ("read", call.get(ITEM, &id).await.map(drop)),
+            ("read", call.count(ITEM, "").await.map(drop)),
+            ("read", call.aggregate(ITEM, "", r#"{"figures":{"n":{"count":true}}}"#).await.map(drop)),
+            ("insert", call.insert_many(ITEM, &format!("[{item}]")).await.map(drop)),
+            ("update", call.update_many(ITEM, &update).await.map(drop)),
+            ("delete", call.delete(ITEM, &id).await),
+            ("purge", call.purge(ITEM, moment).await.map(drop)),
+            ("restore", call.restore(ITEM, &id).await.map(drop)),
+        ] {
+            let lacks =
+                format!("permission-denied: anna lacks the permission {ITEM}.{needed}; a role can give it");
+            assert_eq!(answer == Err(lacks), needed != verb, "{needed} with {verb}");
+        }
+        call.refuse().await;
+    }
+}

@@ -50,6 +50,28 @@ fn a_manifest_reads_the_same_from_toml_and_from_canonical_json() {
     assert_eq!(Manifest::from_json(&manifest.to_canonical_json()).unwrap(), manifest);
 }
 
+#[test]
+fn a_reference_restricts_unless_it_says_otherwise_and_a_string_is_searchable_if_it_says_so() {
+    use crate::schema::OnDelete;
+    for (options, expected) in [
+        ("", OnDelete::Restrict),
+        ("on-delete = \"restrict\"", OnDelete::Restrict),
+        ("on-delete = \"set-null\"", OnDelete::SetNull),
+        ("on-delete = \"cascade\"\nrequired = true", OnDelete::Cascade),
+    ] {
+        let toml = GOOD.replacen("entity = \"item\"", &format!("entity = \"item\"\n{options}"), 1);
+        let toml = toml.replacen("max-length = 20", "max-length = 20\nsearch = true", 1);
+        let manifest = Manifest::from_toml(&toml).unwrap();
+        let field = |name: &str| manifest.entities.iter().find_map(|entity| entity.field(name)).unwrap();
+        match &field("item").field_type {
+            FieldType::Reference { on_delete, .. } => assert_eq!(*on_delete, expected, "{options}"),
+            other => panic!("{other:?} is no reference"),
+        }
+        assert!(field("sku").searchable && !field("price").searchable);
+        assert_eq!(Manifest::from_json(&manifest.to_canonical_json()).unwrap(), manifest);
+    }
+}
+
 /// Changes one line of the good manifest and returns the error.
 fn refused(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from}");
@@ -108,6 +130,27 @@ fn every_mistake_names_its_key_and_the_way_out() {
             "entities.item.fields.price.min is \"2.00\", more than the max \"1.50\"",
         ),
         ("entity = \"item\"", "", "entities.move.fields.item.entity is missing"),
+        (
+            "entity = \"item\"",
+            "entity = \"item\"\non-delete = \"nullify\"",
+            "entities.move.fields.item.on-delete is \"nullify\"; it must be restrict, set-null or cascade",
+        ),
+        (
+            "entity = \"item\"",
+            "entity = \"item\"\nrequired = true\non-delete = \"set-null\"",
+            "entities.move.fields.item.on-delete is set-null, which a required field cannot be",
+        ),
+        (
+            "max-length = 20",
+            "on-delete = \"cascade\"",
+            "entities.item.fields.sku.on-delete can be had on reference fields only",
+        ),
+        (
+            "scale = 2",
+            "scale = 2\nsearch = true",
+            "entities.item.fields.price.search can be had on string fields only",
+        ),
+        ("max-length = 20", "search = 1", "entities.item.fields.sku.search must be true or false"),
         ("display = \"sku\"", "display = \"skew\"", "entities.item.display names \"skew\""),
         ("event = \"order.created\"", "event = \"order\"", "subscriptions[0].event is \"order\""),
         (

@@ -1,6 +1,6 @@
 //! Random operations of two tenants, and a plain model of what must come of them.
 //!
-//! At least [`OPERATIONS`] of them, in as many runs as that takes. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` change how
+//! At least ten thousand of them, in as many runs as that takes. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` change how
 //! many and which; by default they are the same each time. A failure is shrunk to the fewest and simplest operations
 //! that still fail, and tells the seed that it came from.
 
