@@ -29,6 +29,9 @@ pub(crate) async fn run(
     filter: &Filter,
     aggregate: &Aggregate,
 ) -> Result<AggregateOutcome> {
+    if let Some(misuse) = aggregate.misuse(context.entity.schema()) {
+        return Err(Error::Misuse(misuse));
+    }
     let (sql, keys, shapes) = select(context, filter, aggregate)?;
     if !context.has_table().await? {
         // No records: one group of none, or no group.
@@ -69,10 +72,7 @@ fn select<'a>(
                 Shape::Count
             }
             Figure::Sum(column) => {
-                let (name, of) = of(column)?;
-                if !matches!(of, ColumnType::Integer | ColumnType::Decimal) {
-                    return Err(Error::Misuse("a sum of what is no number"));
-                }
+                let (name, _) = of(column)?;
                 sql.push(&format!("coalesce(sum({name}), 0)::text, count({name})"));
                 Shape::Sum
             }
@@ -89,7 +89,8 @@ fn select<'a>(
         });
     }
     if aggregate.figures.is_empty() {
-        sql.push("1");
+        // Something to select, which makes one group of all where nothing else does.
+        sql.push("count(*)");
     }
     query::push_from(&mut sql, context.statements, schema, context.tenant, filter)?;
     for (index, name) in names.iter().enumerate() {

@@ -31,7 +31,7 @@ pub(crate) async fn insert(
         } else if is_checked {
             None
         } else {
-            context.broken_reference(record.values).await?
+            context.broken_reference(record.values, &HashSet::new()).await?
         };
         outcomes.push(violation.map(InsertOutcome::Violates));
     }
@@ -64,13 +64,14 @@ pub(crate) async fn insert(
         for row in context.client.rows_text(text, &parameters).await? {
             inserted.insert(RecordId(read_uuid(&row, 0)?));
         }
+        let new = inserted.clone();
         for (record, outcome) in records.iter().zip(&mut outcomes) {
             if outcome.is_none() {
                 // Of two with one id the second finds the first.
                 *outcome = Some(if inserted.remove(&record.id) {
                     InsertOutcome::Inserted
                 } else {
-                    InsertOutcome::Violates(context.why_not_inserted(*record).await?)
+                    InsertOutcome::Violates(context.why_not_inserted(*record, &new).await?)
                 });
             }
         }

@@ -4,6 +4,9 @@
 //! An insert that finds a value taken does nothing and is no error, so that the transaction stands. An update cannot
 //! be written so; where it could clash it goes behind a savepoint, in the same message.
 
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::filter::Filter;
@@ -33,6 +36,9 @@ use crate::sql::Parameter;
 use crate::statements::{self, Reference, Statements, Update, Written};
 use crate::transaction::PostgresTransaction;
 use crate::{aggregate, batch};
+
+/// For what is not sent together with others.
+static NONE_NEW: LazyLock<HashSet<RecordId>> = LazyLock::new(HashSet::new);
 
 /// What every operation on records knows.
 pub(crate) struct Context<'a> {
@@ -207,7 +213,7 @@ impl<'a> Context<'a> {
             return Ok(InsertOutcome::Violates(Violation::DocumentTooLong));
         }
         let (text, is_checked) = self.choose(&self.statements.insert).await?;
-        if !is_checked && let Some(violation) = self.broken_reference(record.values).await? {
+        if !is_checked && let Some(violation) = self.broken_reference(record.values, &NONE_NEW).await? {
             return Ok(InsertOutcome::Violates(violation));
         }
         let mut parameters = vec![
@@ -219,7 +225,7 @@ impl<'a> Context<'a> {
         parameters.extend(record.values.iter().map(Parameter::Value));
         parameters.extend(self.folds(record.values));
         match self.client.execute_text(text, &parameters).await? {
-            0 => self.why_not_inserted(record).await.map(InsertOutcome::Violates),
+            0 => self.why_not_inserted(record, &NONE_NEW).await.map(InsertOutcome::Violates),
             _ => Ok(InsertOutcome::Inserted),
         }
     }
@@ -243,9 +249,13 @@ impl<'a> Context<'a> {
         self.statements.searchable.iter().map(|position| folded(values.get(*position)))
     }
 
-    /// Why an insert did nothing.
-    pub(crate) async fn why_not_inserted(&self, record: NewRecord<'_>) -> Result<Violation> {
-        if let Some(violation) = self.broken_reference(record.values).await? {
+    /// Why an insert did nothing, when it was sent together with those of `new`.
+    pub(crate) async fn why_not_inserted(
+        &self,
+        record: NewRecord<'_>,
+        new: &HashSet<RecordId>,
+    ) -> Result<Violation> {
+        if let Some(violation) = self.broken_reference(record.values, new).await? {
             return Ok(violation);
         }
         let values = |position: usize| record.values.get(position);
@@ -272,12 +282,17 @@ impl<'a> Context<'a> {
         Ok(None)
     }
 
-    /// The first of these values that refers to no live record.
-    pub(crate) async fn broken_reference(&self, values: &[Value]) -> Result<Option<Violation>> {
+    /// The first of these values that refers to no live record, or to one of this entity that is new.
+    pub(crate) async fn broken_reference(
+        &self,
+        values: &[Value],
+        new: &HashSet<RecordId>,
+    ) -> Result<Option<Violation>> {
         for reference in &self.statements.references {
-            if let Some(Value::Uuid(id)) = values.get(reference.position)
-                && !self.refers(reference, RecordId(*id)).await?
-            {
+            let Some(Value::Uuid(id)) = values.get(reference.position) else { continue };
+            let id = RecordId(*id);
+            let is_new = reference.is_own(self.statements) && new.contains(&id);
+            if is_new || !self.refers(reference, id).await? {
                 return Ok(Some(Violation::Reference(reference.field.clone())));
             }
         }
@@ -430,7 +445,7 @@ impl<'a> Context<'a> {
     }
 
     /// The statements that change these fields.
-    pub(crate) fn shape(&self, fields: &[(usize, Value)]) -> Result<std::sync::Arc<Update>> {
+    pub(crate) fn shape(&self, fields: &[(usize, Value)]) -> Result<Arc<Update>> {
         let schema = self.entity.schema();
         let mut set = FieldSet::default();
         for (position, _) in fields {
@@ -604,7 +619,7 @@ impl<'a> Context<'a> {
         }
         let Some(values) = self.deleted(id).await? else { return Ok(RestoreOutcome::NotFound) };
         let (text, is_checked) = self.choose(&self.statements.restore).await?;
-        if !is_checked && let Some(violation) = self.broken_reference(&values).await? {
+        if !is_checked && let Some(violation) = self.broken_reference(&values, &NONE_NEW).await? {
             return Ok(RestoreOutcome::Violates(violation));
         }
         let parameters =
@@ -622,7 +637,7 @@ impl<'a> Context<'a> {
                 self.give(row, sink)?;
                 Ok(RestoreOutcome::Restored)
             }
-            None => match self.broken_reference(&values).await? {
+            None => match self.broken_reference(&values, &NONE_NEW).await? {
                 Some(violation) => Ok(RestoreOutcome::Violates(violation)),
                 None => Err(Error::Kind(ErrorKind::TransactionLost)),
             },

@@ -13,7 +13,7 @@ use crate::sql::Parameter;
 /// Records that this transaction has looked at in a table, and in its partitions if it has some.
 const LOOKED_AT: &str = "SELECT coalesce(sum(pg_stat_get_xact_tuples_returned(relid) +
          pg_stat_get_xact_tuples_fetched(relid)), 0)::bigint
-     FROM pg_partition_tree(to_regclass($1))";
+     FROM (SELECT to_regclass($1)::oid UNION SELECT relid::oid FROM pg_partition_tree(to_regclass($1))) AS t(relid)";
 
 /// Sends a statement that is ready, and tells with its answer how many records it looked at.
 pub(crate) async fn around<T>(

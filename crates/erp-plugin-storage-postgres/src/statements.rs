@@ -362,6 +362,11 @@ impl Default for Written {
 }
 
 impl Reference {
+    /// Whether it is to records of the entity that has it.
+    pub(crate) fn is_own(&self, statements: &Statements) -> bool {
+        self.table == statements.table
+    }
+
     /// That this value is absent or names a live record of the tenant.
     fn condition(&self, value: &str) -> String {
         format!(

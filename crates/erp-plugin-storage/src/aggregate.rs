@@ -1,7 +1,7 @@
 //! Figures over records.
 
-use erp_plugin_model::Value;
 use erp_plugin_model::filter::Column;
+use erp_plugin_model::{EntitySchema, FieldType, Value};
 
 /// The most columns that records are grouped by.
 pub const MAX_GROUP_COLUMNS: usize = 2;
@@ -17,6 +17,38 @@ pub struct Aggregate {
     pub figures: Vec<Figure>,
     /// The most groups wanted.
     pub limit: u32,
+}
+
+impl Aggregate {
+    /// What no backend computes of an entity's records, if this is it: a fault of the host.
+    #[must_use]
+    pub fn misuse(&self, schema: &EntitySchema) -> Option<&'static str> {
+        let Self { group_by, figures, .. } = self;
+        if group_by.len() > MAX_GROUP_COLUMNS || figures.len() > MAX_FIGURES {
+            return Some("an aggregate of more columns or figures than there may be");
+        }
+        let has_no_order = |column: &Column| match column {
+            Column::System(_) => false,
+            Column::Field(position) => {
+                schema.fields().get(*position).is_none_or(|field| !field.field_type.is_ordered())
+            }
+            Column::Document(_) => true,
+        };
+        let is_number = |column: &Column| match column {
+            Column::System(field) => field.field_type() == FieldType::Integer,
+            Column::Field(position) => schema.fields().get(*position).is_some_and(|field| {
+                matches!(field.field_type, FieldType::Integer | FieldType::Decimal { .. })
+            }),
+            Column::Document(_) => false,
+        };
+        let wrong = |figure: &Figure| match figure {
+            Figure::Count => false,
+            Figure::Sum(column) => !is_number(column),
+            Figure::Min(column) | Figure::Max(column) => has_no_order(column),
+        };
+        (group_by.iter().any(has_no_order) || figures.iter().any(wrong))
+            .then_some("an aggregate of a column whose type has no order, or a sum of what is no number")
+    }
 }
 
 /// A figure of a group. Absent values count for nothing.

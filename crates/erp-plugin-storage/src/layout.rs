@@ -32,7 +32,7 @@ pub fn layout(schema: &EntitySchema) -> String {
         for (option, set) in [
             ("required", field.required),
             ("unique", field.unique),
-            ("indexed", field.indexed),
+            ("indexed", field.indexed || (is_reference(field) && !field.unique)),
             ("search", field.searchable),
         ] {
             if set {
@@ -58,13 +58,16 @@ pub struct Index {
 /// because deletions look there.
 #[must_use]
 pub fn index_of(table: &str, field: &Field) -> Option<Index> {
-    let is_reference = matches!(field.field_type, FieldType::Reference { .. });
-    let suffix = match (field.unique, field.indexed || is_reference) {
+    let suffix = match (field.unique, field.indexed || is_reference(field)) {
         (true, _) => "unique",
         (false, true) => "indexed",
         (false, false) => return None,
     };
     Some(Index { name: index_name(table, field.name.as_str(), suffix), unique: field.unique })
+}
+
+fn is_reference(field: &Field) -> bool {
+    matches!(field.field_type, FieldType::Reference { .. })
 }
 
 /// The name of an index: at most 63 bytes, a longer one cut and ended with a hash of the whole.
