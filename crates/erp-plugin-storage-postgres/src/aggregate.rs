@@ -13,7 +13,6 @@ use crate::names::{read_count, read_text};
 use crate::query;
 use crate::records::Context;
 use crate::row::raw;
-use crate::scanned;
 use crate::sql::{Parameter, Sql};
 
 /// How a figure stands in the answer.
@@ -41,7 +40,7 @@ pub(crate) async fn run(
     }
     context.client.ready_built(&sql).await?;
     let rows = context.client.rows_built(&sql);
-    let (rows, rows_scanned) = scanned::around(context.client, &context.statements.table, rows).await?;
+    let (rows, rows_scanned) = context.measured(rows).await?;
     let limit = usize::try_from(aggregate.limit).unwrap_or(usize::MAX);
     let has_more = rows.len() > limit;
     let groups = rows.iter().take(limit).map(|row| read(row, &keys, &shapes)).collect::<Result<_>>()?;

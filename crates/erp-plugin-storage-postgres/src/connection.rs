@@ -12,7 +12,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
 use erp_plugin_model::TenantId;
 use erp_plugin_storage::{ErrorKind, Mode, TransactionOptions};
 
@@ -84,7 +86,8 @@ impl Connections {
         let patience = deadline.saturating_duration_since(Instant::now()).min(LONGEST_CONNECT);
         let timeouts = Timeouts { wait: Some(patience), create: Some(patience), recycle: Some(patience) };
         self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
-            deadpool_postgres::PoolError::Backend(error) => unavailable(error),
+            PoolError::Backend(error) => unavailable(error),
+            PoolError::Timeout(_) if Instant::now() >= deadline => Error::Kind(ErrorKind::DeadlineExceeded),
             other => Error::Pool(other.to_string()),
         })
     }
@@ -154,7 +157,8 @@ impl Pools {
     ///
     /// Without scans of whole tables, also where a table is still small: under SERIALIZABLE a scan locks all of it,
     /// other tenants' records included, and each of their writes would then fail somebody. An index is always there,
-    /// since every statement names its tenant.
+    /// since every statement names its tenant. And without bitmaps: a page that is read in the order of an index stops
+    /// at its end, while a bitmap of all that match, which is what a table without statistics gets, is read and sorted.
     fn begin_text(&self, who: As<'_>, options: TransactionOptions) -> String {
         let Roles { owner, app, worker } = &*self.roles;
         let isolation = match (who, options.mode) {
@@ -176,7 +180,8 @@ impl Pools {
         let idle = left + IDLE_GRACE_MILLIS;
         let mut text = format!(
             "BEGIN ISOLATION LEVEL {isolation}; SET LOCAL ROLE {}; SET LOCAL statement_timeout = {left}; \
-             SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL enable_seqscan = off",
+             SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_bitmapscan = off",
             quote(role)
         );
         if let As::Tenant(tenant) = who {

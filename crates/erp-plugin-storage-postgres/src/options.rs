@@ -1,5 +1,6 @@
 //! Where the database is and how it is used.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ fn pool_size_of(text: &str) -> Result<usize, InvalidUrl> {
 fn decode(value: &str) -> Result<String, InvalidUrl> {
     percent_decode_str(value)
         .decode_utf8()
-        .map(|text| text.into_owned())
+        .map(Cow::into_owned)
         .map_err(|_| InvalidUrl("has an option that is not UTF-8".to_owned()))
 }
 

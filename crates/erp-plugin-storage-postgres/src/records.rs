@@ -343,7 +343,7 @@ impl<'a> Context<'a> {
             client.ready_built(&sql).await?;
             let fed = async { self.feed(client.stream_built(&sql).await?, left, sink).await };
             let (fed, scanned) = if measured {
-                scanned::around(client, &statements.table, fed).await?
+                self.measured(fed).await?
             } else {
                 let fed = fed.await?;
                 let scanned = u64::from(fed.rows);
@@ -391,7 +391,13 @@ impl<'a> Context<'a> {
             let rows = self.client.rows_built(&sql).await?;
             read_count(rows.first().ok_or_else(|| Error::Unreadable("count"))?, 0)
         };
-        scanned::around(self.client, &self.statements.table, counted).await
+        self.measured(counted).await
+    }
+
+    /// Sends a statement that is ready, and tells with its answer how many records it looked at.
+    pub(crate) async fn measured<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, u64)> {
+        let relations = self.tables.relations(self.client, &self.statements.table).await?;
+        scanned::around(self.client, &relations, work).await
     }
 
     async fn feed(&self, stream: RowStream, limit: u32, sink: &mut dyn RecordSink) -> Result<Fed> {

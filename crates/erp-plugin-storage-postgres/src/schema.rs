@@ -8,9 +8,9 @@
 //! An invocation that inserts into a dynamic entity for the first time has it made beside its own transaction, which
 //! has no right to do so: so an empty table outlives a rollback.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use erp_plugin_model::{EntityName, EntityRef, EntitySchema, PluginName, TenantId};
@@ -25,6 +25,7 @@ use crate::connection::{Roles, quote};
 use crate::error::{Error, Result};
 use crate::names::{read_integer, read_text};
 use crate::records::Context;
+use crate::scanned;
 use crate::sql::Parameter;
 use crate::statements::{self, table};
 use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
@@ -32,9 +33,13 @@ use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
 /// Two makers of tables one after the other. Readers and the ledger's own readers go on.
 const LOCK_LEDGER: &str = "LOCK TABLE erp_plugin.entities IN SHARE ROW EXCLUSIVE MODE";
 
-/// The tables that are known to be there. None goes away while a host runs.
+/// The tables that are known to be there, and what is counted apart for those that were searched. None goes away while
+/// a host runs.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(RwLock<HashSet<String>>);
+pub(crate) struct Tables {
+    there: RwLock<HashSet<String>>,
+    relations: RwLock<HashMap<String, Arc<[i64]>>>,
+}
 
 impl Tables {
     /// What an operation on an entity's records knows.
@@ -49,15 +54,28 @@ impl Tables {
 
     /// Whether a table is there, for a transaction that makes none itself.
     pub(crate) async fn is_there(&self, client: &Client, name: &str) -> Result<bool> {
-        if self.0.read().unwrap_or_else(PoisonError::into_inner).contains(name) {
+        if self.there.read().unwrap_or_else(PoisonError::into_inner).contains(name) {
             return Ok(true);
         }
         let row = client.one("SELECT to_regclass($1) IS NOT NULL", &[Parameter::Owned(table(name))]).await?;
         let is_there = crate::names::read_boolean(&row, 0)?;
         if is_there && !client.makes_tables() {
-            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+            self.there.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
         }
         Ok(is_there)
+    }
+
+    /// What is counted apart for a table that is there, given its full name.
+    pub(crate) async fn relations(&self, client: &Client, table: &str) -> Result<Arc<[i64]>> {
+        if let Some(known) = self.relations.read().unwrap_or_else(PoisonError::into_inner).get(table) {
+            return Ok(Arc::clone(known));
+        }
+        let found: Arc<[i64]> = scanned::relations(client, table).await?.into();
+        if !client.makes_tables() {
+            let mut relations = self.relations.write().unwrap_or_else(PoisonError::into_inner);
+            relations.insert(table.to_owned(), Arc::clone(&found));
+        }
+        Ok(found)
     }
 }
 
