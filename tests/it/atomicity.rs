@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use erp_plugin::{FailureKind, HookPoint, HookRunner, HookVerdict, Limits};
 use erp_plugin_model::EntityRef;
 use erp_plugin_storage::Transaction;
-use erp_plugin_tests::{Losses, Platform, TENANT, guests, sample, system_of, together};
+use erp_plugin_tests::{Database, Losses, Platform, TENANT, guests, sample, system_of, together};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
 
@@ -64,9 +64,8 @@ async fn a_handler_that_traps_leaves_its_log_and_the_place_where_it_trapped() {
 /// Eight at once, on a database that reads and writes through different connections.
 #[tokio::test]
 async fn concurrent_handlers_that_query_and_insert_if_none_leave_one_record() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("data.db").display());
-    let platform = Platform::on(&url, |builder| builder.threads(4)).await;
+    let database = Database::lasting().await;
+    let platform = Platform::on(database.url(), |builder| builder.threads(4)).await;
     platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     let platform = Arc::new(platform);
     let wanted = json!({ "filter": { "title": "only" }, "data": { "title": "only" } });

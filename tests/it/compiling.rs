@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use erp_plugin::{CodeCache, EngineOptions, HostFailure, LoadError, PluginHostBuilder, ProcessCompiler};
 use erp_plugin_runtime::{CompileError, Compiler, Engine, InProcessCompiler};
-use erp_plugin_tests::{Platform, guests};
+use erp_plugin_tests::{Database, Platform, guests};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -59,12 +59,13 @@ impl Compiler for Refusing {
 /// A machine whose host is started again and again.
 struct Machine {
     folder: TempDir,
+    database: Database,
 }
 
 impl Machine {
     /// With the plugin installed, and its code in the cache.
     async fn new() -> Self {
-        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        let machine = Self { folder: tempfile::tempdir().unwrap(), database: Database::lasting().await };
         let platform = machine.start(|builder| builder).await;
         platform.enable(PLUGIN, guests::hostile("atomic")).await;
         machine
@@ -79,8 +80,7 @@ impl Machine {
     }
 
     async fn start(&self, change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder) -> Platform {
-        let url = format!("sqlite:{}", self.folder.path().join("data.db").display());
-        Platform::on(&url, |builder| change(builder.code_cache(self.cache()))).await
+        Platform::on(self.database.url(), |builder| change(builder.code_cache(self.cache()))).await
     }
 
     /// How often a start and a call compile.
@@ -119,11 +119,10 @@ async fn a_second_start_runs_the_code_of_the_first() {
 
 #[tokio::test]
 async fn without_a_cache_each_start_compiles_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("data.db").display());
+    let database = Database::lasting().await;
     for start in 0..2 {
         let (compiler, compiled) = Counting::new(EngineOptions::default());
-        let platform = Platform::on(&url, |builder| builder.compiler(compiler)).await;
+        let platform = Platform::on(database.url(), |builder| builder.compiler(compiler)).await;
         if start == 0 {
             platform.enable(PLUGIN, guests::hostile("atomic")).await;
         }

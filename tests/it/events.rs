@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use erp_plugin::Identity;
-use erp_plugin_tests::{Platform, TENANT, Veto, guests, sample, system_of, together, user};
+use erp_plugin_tests::{Database, Platform, TENANT, Veto, guests, sample, system_of, together, user};
 use serde_json::{Value as Json, json};
 
 const NOTE: &str = "test-sample.note";
@@ -170,14 +170,13 @@ async fn a_disabled_plugin_gets_nothing_that_is_published_meanwhile() {
 
 #[tokio::test]
 async fn published_events_outlive_the_host() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("data.db").display());
-    let platform = Platform::on(&url, |builder| builder).await;
+    let database = Database::lasting().await;
+    let platform = Platform::on(database.url(), |builder| builder).await;
     platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     platform.publish("sample.insert", &insert("kept")).await;
     drop(platform);
 
-    let platform = Platform::on(&url, |builder| builder).await;
+    let platform = Platform::on(database.url(), |builder| builder).await;
     let report = platform.host.drain().await.unwrap();
     assert_eq!((report.events, report.delivered), (1, 1));
     assert_eq!(titles(&platform).await, ["kept"]);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use erp_plugin::{Authorizer, ErrorCode, HostError, Identity, PermissionSet};
-use erp_plugin_tests::{Platform, TENANT, guests, sample, system_of};
+use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, system_of};
 use serde_json::{Value as Json, json};
 
 fn insert(title: &str) -> Json {
@@ -68,15 +68,14 @@ async fn a_storage_that_loses_every_transaction_uses_up_no_attempt() {
 
 #[tokio::test]
 async fn what_was_set_aside_can_be_listed_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("erp.db").display());
-    let platform = Platform::on(&url, |builder| builder).await;
+    let database = Database::lasting().await;
+    let platform = Platform::on(database.url(), |builder| builder).await;
     platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     platform.publish("sample.fail", &json!({ "message": "rejected: no" })).await;
     let drained = platform.host.drain().await.unwrap();
     drop(platform);
 
-    let host = erp_plugin::host(&url).await.unwrap().build().await.unwrap();
+    let host = erp_plugin::host(database.url()).await.unwrap().build().await.unwrap();
     let parked = host.parked(10).await.unwrap();
     assert_eq!(parked.len(), 1);
     assert_eq!((parked[0].event, parked[0].attempts), (drained.parked[0].event, 4));
@@ -104,10 +103,9 @@ async fn a_disabled_plugins_deliveries_wait_for_it() {
 
 #[tokio::test]
 async fn what_another_process_installs_and_enables_is_served_here() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("erp.db").display());
-    let here = Platform::on(&url, |builder| builder).await;
-    let there = Platform::on(&url, |builder| builder).await;
+    let database = Database::lasting().await;
+    let here = Platform::on(database.url(), |builder| builder).await;
+    let there = Platform::on(database.url(), |builder| builder).await;
     let unknown = here.host.call(system_of(TENANT), sample::NAME, "sample.whoami", &json!({})).await;
     assert_eq!(
         unknown.unwrap_err().to_string(),

@@ -7,7 +7,7 @@ use erp_plugin::{
     ErrorCode, FailureKind, HostFailure, HostState, Identity, Interface, LoadError, PluginHostBuilder,
     TenantId, UserId, wasmtime,
 };
-use erp_plugin_tests::{Platform, TENANT, guests, system_of, user};
+use erp_plugin_tests::{Database, Platform, TENANT, guests, system_of, user};
 use serde_json::{Value as Json, json};
 
 const NAME: &str = "acme:crm/customers@1.0.0";
@@ -41,7 +41,8 @@ async fn platform() -> Platform {
 }
 
 async fn refusal(interfaces: impl IntoIterator<Item = Interface>) -> HostFailure {
-    let builder = erp_plugin::host("sqlite::memory:").await.unwrap();
+    let database = Database::new().await;
+    let builder = erp_plugin::host(database.url()).await.unwrap();
     let builder = interfaces.into_iter().fold(builder, PluginHostBuilder::interface);
     builder.build().await.err().unwrap()
 }

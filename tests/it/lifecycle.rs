@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use erp_plugin::{ErrorCode, HostFailure, InstallOptions};
-use erp_plugin_tests::{Platform, TENANT, Veto, guests, sample, together};
+use erp_plugin_tests::{Database, Platform, TENANT, Veto, guests, sample, together};
 use serde_json::{Value as Json, json};
 
 const GREETING: &str = "test-sample.greeting";
@@ -124,9 +124,8 @@ fn replace_version(component: Vec<u8>, version: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_database_file_that_is_opened_again_has_everything() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("data.db").display());
-    let platform = Platform::on(&url, |builder| builder).await;
+    let database = Database::lasting().await;
+    let platform = Platform::on(database.url(), |builder| builder).await;
     platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     platform.enable("bare", guests::hostile("atomic")).await;
     let note = sample::answer(&platform, "sample.insert", json!({ "data": { "title": "kept" } })).await;
@@ -136,7 +135,7 @@ async fn a_database_file_that_is_opened_again_has_everything() {
     let (log, usage) = (platform.log().await, platform.host.usage(TENANT).await.unwrap());
     drop(platform);
 
-    let platform = Platform::on(&url, |builder| builder).await;
+    let platform = Platform::on(database.url(), |builder| builder).await;
     assert!(!platform.host.create_tenant(TENANT).await.unwrap());
     assert_eq!(platform.host.plugins().len(), 2);
     assert_eq!(platform.records("test-sample.note").await, [note]);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use erp_plugin::{HostFailure, InstallOptions, Limits, Manifest};
+use erp_plugin::{HostFailure, InstallOptions, Limits, Manifest, OpenError, StorageError};
+use erp_plugin_storage::ErrorKind;
 use erp_plugin_tests::{Platform, guests};
 use serde_json::json;
 
@@ -108,9 +109,29 @@ async fn texts_of_opening() -> Vec<&'static str> {
         (url("newer.db"), "the database was made by a newer erp-plugin; update the host"),
         (url("damaged.db"), "the database is damaged; restore it from a backup"),
         (url("missing/erp.db"), "reading or writing the database failed"),
-        ("oracle:erp".to_owned(), "is no storage URL; write sqlite:FILE or sqlite::memory:"),
+        (
+            "oracle:erp".to_owned(),
+            "is no storage URL; write sqlite:FILE, sqlite::memory: or postgres://HOST/DATABASE",
+        ),
     ] {
         let error = erp_plugin::storage(&url).await.err().unwrap().to_string();
+        assert!(error.contains(text), "{error}\nhas no {text:?}");
+        texts.push(text);
+    }
+    // These take a server, or a build with one backend alone; the tests of those see them come.
+    let left_out = OpenError::LeftOut { backend: "Postgres", feature: "postgres" }.to_string();
+    let of = |kind| StorageError::new(kind, "open").to_string();
+    for (error, text) in [
+        (
+            of(ErrorKind::NeedsMigration),
+            "the database lacks tables of this release; run erp-plugin db init, or db migrate if it has older ones",
+        ),
+        (
+            of(ErrorKind::OwnerMissing),
+            "making tables takes the database's owner, and no migration URL was given; give one",
+        ),
+        (left_out, "this program was built without Postgres; build it again with --features postgres"),
+    ] {
         assert!(error.contains(text), "{error}\nhas no {text:?}");
         texts.push(text);
     }

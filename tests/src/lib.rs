@@ -8,12 +8,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod database;
 pub mod guests;
 mod losses;
 mod platform;
 pub mod sample;
 mod veto;
 
+pub use database::{Database, on_postgres, only_on_sqlite};
 pub use losses::Losses;
 pub use platform::{Platform, TENANT, system_of, user};
 pub use veto::Veto;

@@ -9,7 +9,7 @@ use erp_plugin::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::Losses;
+use crate::{Database, Losses};
 
 /// The tenant that every platform begins with.
 pub const TENANT: &str = "acme";
@@ -18,17 +18,21 @@ pub const TENANT: &str = "acme";
 pub struct Platform {
     /// The host, for what has no line of its own here.
     pub host: PluginHost,
+    /// Its database, if it has one of its own.
+    database: Option<Database>,
 }
 
 impl Platform {
-    /// A platform on a database in memory, with every default.
+    /// A platform on a database of its own, with every default.
     pub async fn new() -> Self {
         Self::with(|builder| builder).await
     }
 
-    /// A platform on a database in memory, put together in some other way.
+    /// A platform on a database of its own, put together in some other way.
     pub async fn with(change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder) -> Self {
-        Self::on("sqlite::memory:", change).await
+        let database = Database::new().await;
+        let platform = Self::on(database.url(), change).await;
+        Self { database: Some(database), ..platform }
     }
 
     /// A platform on the database that a URL names.
@@ -36,17 +40,18 @@ impl Platform {
         let builder = erp_plugin::host(url).await.unwrap();
         let host = change(builder).build().await.unwrap();
         host.create_tenant(TENANT).await.unwrap();
-        Self { host }
+        Self { host, database: None }
     }
 
     /// A platform whose storage loses transactions.
     pub async fn that_loses(change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder) -> (Self, Losses) {
         let losses = Losses::default();
-        let storage = losses.of(erp_plugin::storage("sqlite::memory:").await.unwrap());
+        let database = Database::new().await;
+        let storage = losses.of(erp_plugin::storage(database.url()).await.unwrap());
         let builder = PluginHost::builder(storage, Arc::new(SystemClock), Arc::new(SystemIds::default()));
         let host = change(builder).build().await.unwrap();
         host.create_tenant(TENANT).await.unwrap();
-        (Self { host }, losses)
+        (Self { host, database: Some(database) }, losses)
     }
 
     /// Installs a component and enables it. The name is for one without a manifest.

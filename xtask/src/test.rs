@@ -7,6 +7,9 @@ use anyhow::{Result, bail};
 use crate::postgres::{self, Durability};
 use crate::{build_fixtures, build_plugins, preflight, repository, step};
 
+/// Tells the tests of the whole which backend to run on.
+const BACKEND: &str = "ERP_PLUGIN_TEST_BACKEND";
+
 /// How to test.
 #[derive(Default, clap::Args)]
 pub(crate) struct Arguments {}
@@ -44,6 +47,11 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
         tests.env(postgres::VARIABLE, server.url());
     }
     step::named("tests of the host", || step::run(&mut tests))?;
+    if server.is_some() {
+        // The same program again: whatever holds of the whole holds on every backend.
+        tests.args(["--test", "it"]).env(BACKEND, "postgres");
+        step::named("tests of the whole, on Postgres", || step::run(&mut tests))?;
+    }
     drop(server);
     step::named("tests of the plugins", || {
         let target = repository::target("guests");

@@ -64,8 +64,8 @@ fn meaning(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, ErrorCode
     }
     if let Some(failure) = cause.downcast_ref::<OpenError>() {
         let code = match failure {
-            OpenError::Url(_) => ErrorCode::InvalidInput,
             OpenError::Storage(error) => error.to_host_error().code,
+            _ => ErrorCode::InvalidInput,
         };
         return Some((Exit::Failed, code));
     }

@@ -1,11 +1,12 @@
 //! Puts a host together as the commands need it: storage, compiler, code cache, limits.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use erp_plugin::{CodeCache, HostError, Limits, PluginHostBuilder, ProcessCompiler, random_key};
+use erp_plugin::{CodeCache, Limits, PluginHostBuilder, ProcessCompiler, random_key};
 
+use crate::database::Database;
 use crate::output;
 
 /// What the hidden command is called that compiles in a process of its own.
@@ -13,8 +14,8 @@ pub(crate) const COMPILE_WORKER: &str = "compile-worker";
 
 /// How a host is to be put together.
 pub(crate) struct HostOptions<'a> {
-    /// The database's file; in memory without one.
-    pub(crate) database: Option<&'a Path>,
+    /// The database.
+    pub(crate) database: &'a Database,
     /// What an invocation may use, and the most that a plugin may ask for.
     pub(crate) limits: Limits,
     /// Whether native code is kept between starts.
@@ -23,18 +24,9 @@ pub(crate) struct HostOptions<'a> {
 
 /// Opens the storage and begins a host on it.
 pub(crate) async fn builder(options: &HostOptions<'_>) -> Result<PluginHostBuilder> {
-    let url = match options.database {
-        None => "sqlite::memory:".to_owned(),
-        Some(path) => {
-            let path = path.to_str().ok_or_else(|| {
-                HostError::invalid(format!("{} is not UTF-8; name the database otherwise", path.display()))
-            })?;
-            format!("sqlite:{path}")
-        }
-    };
     let program = env::current_exe().context("this program does not know where it lies")?;
     let memory = options.limits.memory.to_string();
-    let builder = erp_plugin::host(&url)
+    let builder = erp_plugin::host(options.database.url()?)
         .await?
         .limits(options.limits.clone())
         .compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));

@@ -12,6 +12,7 @@
 //! 3. a test of the program in `tests/`.
 
 mod commands;
+mod database;
 pub mod demo;
 mod exit;
 mod host;

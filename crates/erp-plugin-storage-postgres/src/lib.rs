@@ -45,6 +45,7 @@ mod session;
 pub mod setup;
 mod sql;
 mod statements;
+mod temporary;
 mod tls;
 mod transaction;
 mod turns;
@@ -60,6 +61,7 @@ use erp_plugin_storage::{
 };
 
 pub use crate::options::{InvalidUrl, PostgresOptions};
+pub use crate::temporary::TemporaryDatabase;
 
 use crate::connection::{As, Pools};
 use crate::error::Error;

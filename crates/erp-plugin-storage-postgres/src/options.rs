@@ -55,6 +55,12 @@ impl PostgresOptions {
         Ok(self)
     }
 
+    /// Who connects, if the URL says so.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.target.config.get_user()
+    }
+
     /// How many connections are kept at most.
     #[must_use]
     pub fn pool_size(mut self, connections: usize) -> Self {

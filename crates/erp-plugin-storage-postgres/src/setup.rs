@@ -143,6 +143,11 @@ pub async fn init(options: &SetupOptions) -> std::result::Result<Vec<Step>, Setu
     }
 }
 
+/// Whether a database was set up before, by this release or another one.
+pub async fn is_set_up(options: &SetupOptions) -> std::result::Result<bool, SetupError> {
+    Ok(read_schema(&connect(&options.target).await?).await?.is_some())
+}
+
 /// Brings the system's tables up to this release; what it did, of which nothing may be new.
 pub async fn migrate(options: &SetupOptions) -> std::result::Result<Vec<Step>, SetupError> {
     let client = connect(&options.target).await?;
@@ -174,6 +179,15 @@ pub async fn check(options: &PostgresOptions) -> std::result::Result<Vec<Finding
     findings.extend(check_roles(&client, options, &found).await?);
     findings.push(check_walls(&client).await?);
     Ok(findings)
+}
+
+/// Does one thing as a URL's user.
+pub(crate) async fn execute(
+    url: &str,
+    doing: &'static str,
+    sql: &str,
+) -> std::result::Result<(), SetupError> {
+    batch(&connect(&parse(url)?.0).await?, doing, sql).await
 }
 
 /// What a database says about itself.

@@ -28,7 +28,16 @@ pub enum LoadFailure {
         /// What it refers to.
         target: String,
     },
-    /// The database in memory failed.
+    /// No database can be made on the server.
+    #[error("no database for the test: {0}")]
+    Server(String),
+    /// With Postgres alone a test needs a server.
+    #[error(
+        "no database for the test: {0} does not name a Postgres whose user may create databases and roles; set it, or \
+         use TestEngine::on_postgres, or enable the feature `sqlite`"
+    )]
+    NoServer(&'static str),
+    /// The database failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }

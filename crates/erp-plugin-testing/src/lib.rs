@@ -1,9 +1,10 @@
 //! Tests of a plugin, written by its author: one component, called export by export, on what a platform runs.
 //!
 //! Nothing is simulated. Host calls mean what they mean on a server (`erp-plugin-host-api`), the sandbox and its
-//! limits are the real ones (`erp-plugin-runtime`), and records live in SQLite, in memory. What differs is chosen so
-//! that a test sees the same every time: the clock stands still, ids count up, and everything that the plugin's
-//! manifest asks for is granted. Several plugins together are tested on `erp_plugin::PluginHost`.
+//! limits are the real ones (`erp-plugin-runtime`), and records live in SQLite, in memory, or on a Postgres
+//! ([`TestEngine::on_postgres`]). What differs is chosen so that a test sees the same every time: the clock stands
+//! still, ids count up, and everything that the plugin's manifest asks for is granted. Several plugins together are
+//! tested on `erp_plugin::PluginHost`.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -31,6 +32,7 @@
 //! The handle can also be used as a store that is passed to the plugin's exports, which is how `bindgen!` would have
 //! it: `instance.erp_plugin_plugin_api().call_init(&mut store).await?`, and then `store.data().db_ops`.
 
+mod database;
 mod engine;
 mod environment;
 mod error;
@@ -51,3 +53,8 @@ pub use erp_plugin_host_api::Verb;
 pub use erp_plugin_model::usage::{LogLevel, LogLine, Usage};
 pub use erp_plugin_model::{ErrorCode, HostError};
 pub use erp_plugin_runtime::{FailureKind, GuestFailure};
+
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!(
+    "erp-plugin-testing needs a storage backend: enable the feature `sqlite`, or `postgres`, or both"
+);

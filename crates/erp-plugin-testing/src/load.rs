@@ -8,9 +8,9 @@ use erp_plugin_model::manifest::DEFAULT_MAX_SIZE;
 use erp_plugin_model::{EntitySchema, FieldType, Limits, Manifest};
 use erp_plugin_runtime::validate;
 use erp_plugin_storage::{Mode, PlatformScope, Storage, TransactionOptions};
-use erp_plugin_storage_sqlite::{SqliteOptions, SqliteStorage};
 use sha2::{Digest as _, Sha256};
 
+use crate::database;
 use crate::engine::TestEngine;
 use crate::environment::{CountingIds, StandingClock};
 use crate::error::LoadFailure;
@@ -36,18 +36,19 @@ pub async fn load_plugin(
     let hash = Sha256::digest(wasm_bytes).into();
     let loaded = engine.loader.load(&wasm_bytes.into(), &hash, max_size).await?;
 
-    let storage = SqliteStorage::open(&SqliteOptions::memory())?;
+    let database = database::new(engine.server.as_deref()).await?;
     let schemas = manifest.as_ref().map(|manifest| manifest.entities.as_slice()).unwrap_or_default();
-    make_tables(&storage, schemas).await?;
+    make_tables(&*database.storage, schemas).await?;
     let clock = Arc::new(StandingClock::default());
     let services = Services {
-        storage: Arc::new(storage),
+        storage: database.storage,
         clock: Arc::<StandingClock>::clone(&clock),
         ids: Arc::new(CountingIds::default()),
         hooks: Arc::new(NoHooks),
     };
     let limits = Limits { fuel, ..limits(manifest.as_ref()) };
-    let plugin = TestPlugin::new(loaded, services, clock, Rights::of(manifest.as_ref()), limits);
+    let plugin =
+        TestPlugin::new(loaded, services, clock, Rights::of(manifest.as_ref()), limits, database.kept);
     Ok((plugin, TestInstance::new()))
 }
 
@@ -68,7 +69,7 @@ fn check_references(manifest: &Manifest) -> Result<(), LoadFailure> {
     Ok(())
 }
 
-async fn make_tables(storage: &SqliteStorage, schemas: &[EntitySchema]) -> Result<(), LoadFailure> {
+async fn make_tables(storage: &dyn Storage, schemas: &[EntitySchema]) -> Result<(), LoadFailure> {
     let options = TransactionOptions {
         mode: Mode::Migrate,
         deadline: Instant::now() + PATIENCE,

@@ -1,5 +1,6 @@
 //! A plugin under test.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct TestPlugin {
     identity: Arc<Identity>,
     permissions: Arc<PermissionSet>,
     state: TestState,
+    /// What its database needs, given up after everything that uses it.
+    _database: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl TestPlugin {
@@ -43,6 +46,7 @@ impl TestPlugin {
         clock: Arc<StandingClock>,
         rights: Rights,
         limits: Limits,
+        database: Option<Box<dyn Any + Send + Sync>>,
     ) -> Self {
         let tenant = TenantId::parse("tenant").expect("the constant is an id");
         let system = UserId::parse("system").expect("the constant is an id");
@@ -55,6 +59,7 @@ impl TestPlugin {
             identity: Arc::new(Identity::system(tenant, system, None)),
             permissions: Arc::new(PermissionSet::all()),
             state: TestState::default(),
+            _database: database,
         }
     }
 

@@ -32,7 +32,7 @@ mod environment;
 mod open;
 
 pub use environment::{SystemClock, SystemIds, random_key};
-pub use open::{OpenError, host, storage};
+pub use open::{OpenError, StorageUrl, host, storage};
 
 pub use erp_plugin_host::{
     DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, ParkedDelivery, PluginHost,
@@ -52,8 +52,10 @@ pub use erp_plugin_runtime::{
     LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
 pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, Transaction, UsageTotal};
+#[cfg(feature = "postgres")]
+pub use erp_plugin_storage_postgres as postgres;
 #[cfg(feature = "sqlite")]
 pub use erp_plugin_storage_sqlite as sqlite;
 
-#[cfg(not(feature = "sqlite"))]
-compile_error!("erp-plugin needs a storage backend: enable the feature `sqlite`");
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("erp-plugin needs a storage backend: enable the feature `sqlite`, or `postgres`, or both");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use erp_plugin::{PluginHost, PluginHostBuilder, SystemClock, SystemIds};
 use erp_plugin_cli::demo::{self, Data, Plugins, Progress, Report};
-use erp_plugin_tests::guests;
+use erp_plugin_tests::{Database, guests};
 use serde_json::Value;
 
 use sabotage::{Broken, Sabotaged};
@@ -25,10 +25,9 @@ impl Progress for Unseen {
 }
 
 async fn run(data: &Data, open: impl AsyncFn(&str) -> Result<PluginHostBuilder>) -> Result<Report> {
-    let folder = tempfile::tempdir()?;
-    let url = format!("sqlite:{}", folder.path().join("demo.db").display());
+    let database = Database::lasting().await;
     let plugins = Plugins::read(&guests::plugins_folder())?;
-    demo::run(data, &plugins, async || open(&url).await, &Unseen).await
+    demo::run(data, &plugins, async || open(database.url()).await, &Unseen).await
 }
 
 async fn honest(data: &Data) -> Result<Report> {

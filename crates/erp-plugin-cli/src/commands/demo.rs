@@ -8,6 +8,7 @@ use erp_plugin::HostError;
 use erp_plugin::limits::Limits;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::database::{self, Database};
 use crate::demo::{self, DEFAULT_SEED, Data, Plugins, Progress};
 use crate::exit::Exit;
 use crate::host::{self, HostOptions};
@@ -19,6 +20,9 @@ use crate::output;
 /// endless loop), gives both the same products, and sends northwind every order and southridge those whose number divides by ten. Orders that run short
 /// lead to purchase orders, which are approved and received at once. Then tries four things that a host must refuse,
 /// closes the database, opens it again, and shows what is in it.
+///
+/// The database must be new: a file that is not there, or an empty database of Postgres, which is set up first. Without
+/// one it is a temporary file.
 ///
 /// It runs on the default limits, and every commit waits for the disk.
 #[derive(clap::Args)]
@@ -37,9 +41,8 @@ pub(crate) struct Arguments {
     /// A folder with products.jsonl and orders.jsonl; the demo's own data without it
     #[arg(long, value_name = "DIR", conflicts_with = "seed")]
     data: Option<PathBuf>,
-    /// The database's file, which must not be there yet; a temporary one without it
-    #[arg(long, value_name = "FILE")]
-    db: Option<PathBuf>,
+    #[command(flatten)]
+    database: database::Arguments,
     /// Other orders for another number
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
@@ -58,20 +61,20 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let plugins = Plugins::read(&arguments.plugins)?;
     let temporary = tempfile::tempdir().context("no temporary folder can be made")?;
-    let database = match &arguments.db {
-        Some(file) if file.exists() => bail!(HostError::invalid(format!(
+    let database = match arguments.database.database()? {
+        None | Some(Database::Memory) => Database::File(temporary.path().join("demo.db")),
+        Some(Database::File(file)) if file.exists() => bail!(HostError::invalid(format!(
             "{} is there already, and the demo needs a new database; delete it or name another file",
             file.display()
         ))),
-        Some(file) => file.clone(),
-        None => temporary.path().join("demo.db"),
+        Some(named) => named,
     };
+    if let Database::Postgres { url, migration_url } = &database {
+        super::db::set_up_new(url, migration_url.as_deref()).await?;
+    }
     let open = async || {
-        let options = HostOptions {
-            database: Some(&database),
-            limits: Limits::default(),
-            code_cache: !arguments.no_cache,
-        };
+        let options =
+            HostOptions { database: &database, limits: Limits::default(), code_cache: !arguments.no_cache };
         host::builder(&options).await
     };
     let report = demo::run(&data, &plugins, open, &Bar::default()).await?;

@@ -1,6 +1,7 @@
 //! The commands, one file each, and how they are told apart.
 
 mod compile_worker;
+mod db;
 mod demo;
 mod demo_data;
 mod inspect;
@@ -34,6 +35,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
+    Db(db::Arguments),
     Demo(demo::Arguments),
     DemoData(demo_data::Arguments),
     Limits(limits::Arguments),
@@ -46,6 +48,7 @@ pub(crate) fn main() -> ExitCode {
     let json = match &command {
         Command::Run(arguments) => arguments.json,
         Command::Inspect(arguments) => arguments.json,
+        Command::Db(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
         Command::Limits(arguments) => arguments.json,
         Command::DemoData(_) | Command::CompileWorker(_) => false,
@@ -64,6 +67,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     let exit = match command {
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
         Command::Inspect(arguments) => runtime.block_on(inspect::run(arguments)),
+        Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
         Command::DemoData(arguments) => demo_data::run(arguments),
         Command::Limits(arguments) => limits::run(arguments),

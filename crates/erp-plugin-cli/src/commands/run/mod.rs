@@ -12,7 +12,7 @@ use erp_plugin::{EventType, Identity, PluginHost, PluginName, PluginSummary, Ten
 
 use crate::exit::{CODES, Exit};
 use crate::host::{self, HostOptions};
-use crate::{input, output, values};
+use crate::{database, input, output, values};
 use report::Report;
 use rights::UserRights;
 
@@ -45,9 +45,8 @@ pub(crate) struct Arguments {
     /// The tenant; made if it is new
     #[arg(long, value_name = "T")]
     tenant: TenantId,
-    /// The database's file, made if it is not there; in memory without it
-    #[arg(long, value_name = "FILE")]
-    db: Option<PathBuf>,
+    #[command(flatten)]
+    database: database::Arguments,
     /// Act as this user
     #[arg(long, value_name = "U")]
     user: Option<UserId>,
@@ -165,8 +164,8 @@ impl Arguments {
     }
 
     async fn host(&self, rights: UserRights) -> Result<PluginHost> {
-        let options =
-            HostOptions { database: self.db.as_deref(), limits: self.limits(), code_cache: !self.no_cache };
+        let database = self.database.database_or_memory()?;
+        let options = HostOptions { database: &database, limits: self.limits(), code_cache: !self.no_cache };
         Ok(host::builder(&options).await?.authorizer(rights).build().await?)
     }
 }

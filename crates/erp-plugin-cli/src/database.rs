@@ -1,0 +1,131 @@
+//! Which database a command works on: `--db`, and for Postgres `--migration-url`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use erp_plugin::{HostError, StorageUrl};
+
+/// Where the URL of the tables' owner is looked for when no option names it.
+const MIGRATION_URL: &str = "ERP_PLUGIN_MIGRATION_URL";
+/// Where the database is looked for when no option names it.
+const DATABASE: &str = "ERP_PLUGIN_DB";
+
+/// The options of every command that works on a database.
+#[derive(clap::Args, Clone, Default)]
+pub(crate) struct Arguments {
+    /// The database: a file, which is made if it is not there, or a URL such as postgres://erp@db.example/erp
+    #[arg(long = "db", value_name = "FILE|URL")]
+    database: Option<String>,
+    /// For Postgres: the URL of a user who may act as the owner of the tables [env: ERP_PLUGIN_MIGRATION_URL]
+    #[arg(long, value_name = "URL")]
+    migration_url: Option<String>,
+}
+
+/// A database that was named.
+#[derive(Clone)]
+pub(crate) enum Database {
+    /// In memory, gone with the command.
+    Memory,
+    /// A file of SQLite's.
+    File(PathBuf),
+    /// Postgres, and the URL of the owner.
+    Postgres { url: String, migration_url: Option<String> },
+}
+
+impl Arguments {
+    /// The database that is named by an option, or by the environment.
+    pub(crate) fn database(&self) -> Result<Option<Database>> {
+        let named = self.database.clone().or_else(|| variable(DATABASE));
+        named.map(|named| Database::parse(&named, self.migration_url())).transpose()
+    }
+
+    /// The database, or one in memory.
+    pub(crate) fn database_or_memory(&self) -> Result<Database> {
+        Ok(self.database()?.unwrap_or(Database::Memory))
+    }
+
+    /// The database, for a command that is about what is in it.
+    pub(crate) fn required(&self) -> Result<Database> {
+        match self.database()? {
+            Some(database) => Ok(database),
+            None => bail!(HostError::invalid(format!(
+                "no database is named; give --db FILE, --db postgres://HOST/DATABASE, or set {DATABASE}"
+            ))),
+        }
+    }
+
+    /// The URL of the owner of the tables.
+    pub(crate) fn migration_url(&self) -> Option<String> {
+        self.migration_url.clone().or_else(|| variable(MIGRATION_URL))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Database {
+    /// Reads a file's path, or a URL.
+    pub(crate) fn parse(named: &str, migration_url: Option<String>) -> Result<Self> {
+        if named.starts_with("postgres:") || named.starts_with("postgresql:") {
+            return Ok(Self::Postgres { url: named.to_owned(), migration_url });
+        }
+        Ok(match named.strip_prefix("sqlite:").unwrap_or(named) {
+            ":memory:" => Self::Memory,
+            "" => bail!(HostError::invalid("the database has no name; give a file or a URL")),
+            // Not shown: who wrote a URL may have written a password into it.
+            other if other.contains("://") => bail!(HostError::invalid(
+                "this is no URL of a database; give a file, sqlite:FILE or postgres://HOST/DATABASE"
+            )),
+            file => Self::File(file.into()),
+        })
+    }
+
+    /// The database as the facade opens it.
+    pub(crate) fn url(&self) -> Result<StorageUrl> {
+        Ok(match self {
+            Self::Memory => StorageUrl::new("sqlite::memory:"),
+            Self::File(path) => StorageUrl::new(format!("sqlite:{}", utf8(path)?)),
+            Self::Postgres { url, migration_url: None } => StorageUrl::new(url),
+            Self::Postgres { url, migration_url: Some(owner) } => StorageUrl::new(url).migration_url(owner),
+        })
+    }
+}
+
+fn utf8(path: &Path) -> Result<&str, HostError> {
+    path.to_str().ok_or_else(|| {
+        HostError::invalid(format!("{} is not UTF-8; name the database otherwise", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(named: &str) -> Result<&'static str, String> {
+        match Database::parse(named, None) {
+            Ok(Database::Memory) => Ok("memory"),
+            Ok(Database::File(_)) => Ok("file"),
+            Ok(Database::Postgres { .. }) => Ok("postgres"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_database_is_a_file_or_a_url() {
+        for (named, expected) in [
+            ("erp.db", "file"),
+            ("sqlite:erp.db", "file"),
+            ("sqlite::memory:", "memory"),
+            ("/tmp/a:b.db", "file"),
+            ("postgres://h/d", "postgres"),
+            ("postgresql://h/d", "postgres"),
+        ] {
+            assert_eq!(kind(named), Ok(expected), "{named}");
+        }
+        assert!(kind("").is_err() && kind("sqlite:").is_err());
+        let error = kind("mysql://u:secret@h/d").unwrap_err();
+        assert!(error.contains("no URL of a database") && !error.contains("secret"), "{error}");
+    }
+}
