@@ -19,7 +19,7 @@ pub struct Platform {
     /// The host, for what has no line of its own here.
     pub host: PluginHost,
     /// Its database, if it has one of its own.
-    database: Option<Database>,
+    _database: Option<Database>,
 }
 
 impl Platform {
@@ -32,7 +32,7 @@ impl Platform {
     pub async fn with(change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder) -> Self {
         let database = Database::new().await;
         let platform = Self::on(database.url(), change).await;
-        Self { database: Some(database), ..platform }
+        Self { _database: Some(database), ..platform }
     }
 
     /// A platform on the database that a URL names.
@@ -40,7 +40,7 @@ impl Platform {
         let builder = erp_plugin::host(url).await.unwrap();
         let host = change(builder).build().await.unwrap();
         host.create_tenant(TENANT).await.unwrap();
-        Self { host, database: None }
+        Self { host, _database: None }
     }
 
     /// A platform whose storage loses transactions.
@@ -51,7 +51,7 @@ impl Platform {
         let builder = PluginHost::builder(storage, Arc::new(SystemClock), Arc::new(SystemIds::default()));
         let host = change(builder).build().await.unwrap();
         host.create_tenant(TENANT).await.unwrap();
-        (Self { host, database: Some(database) }, losses)
+        (Self { host, _database: Some(database) }, losses)
     }
 
     /// Installs a component and enables it. The name is for one without a manifest.

@@ -109,9 +109,11 @@ impl Inner {
         event_type: &str,
         payload: &str,
     ) -> HostResult<()> {
-        let mut edge = self.begin_edge(identity, Mode::Write).await?;
-        let published = edge.publish(event_type, payload.as_bytes()).await;
-        self.end_edge(edge, published).await
+        let event = [event_type.to_owned(), payload.to_owned()];
+        self.at_edge(identity, Mode::Write, &event, |edge, [event_type, payload]| {
+            Box::pin(edge.publish(event_type, payload.as_bytes()))
+        })
+        .await
     }
 
     /// In rounds: there are no leases yet, so what was claimed must be done before a stream is claimed again.

@@ -1,12 +1,16 @@
 //! Records at the platform's edge: what a REST resource, a page or a command does for an identity. Every call is an
-//! invocation of its own, and every right is the identity's permission `<plugin>.<entity>.<verb>`.
+//! invocation of its own, and every right is the identity's permission `<plugin>.<entity>.<verb>`, where the verb is
+//! `read`, `insert`, `update`, `delete`, `restore` or `purge`.
 
+use chrono::{DateTime, Utc};
+use erp_plugin_host_api::Invocation;
 use erp_plugin_model::{ErrorCode, HostError, Identity, RecordId, Version};
 use erp_plugin_storage::Mode;
 use serde_json::Value as Json;
 
 use crate::error::HostResult;
 use crate::host::PluginHost;
+use crate::invoke::EdgeWork;
 
 /// Records as one identity sees them, in its tenant. Entities are named in full: `inventory.item`.
 pub struct Records<'a> {
@@ -21,34 +25,54 @@ impl<'a> Records<'a> {
 
     /// Inserts a record; returns all of it.
     pub async fn insert(&self, entity: &str, data: &Json) -> HostResult<Json> {
-        let (entity, data) = (entity.to_owned(), data.to_string());
-        let identity = self.identity.clone();
-        let answer = self.host.run(|inner| async move {
-            let mut edge = inner.begin_edge(identity, Mode::Write).await?;
-            let answer = edge.insert(&entity, data.as_bytes()).await;
-            inner.end_edge(edge, answer).await
-        });
-        json(&answer.await?)
+        self.written([entity.to_owned(), data.to_string()], |edge, [entity, data]| {
+            Box::pin(edge.insert(entity, data.as_bytes()))
+        })
+        .await
+    }
+
+    /// Inserts the records of an array, 1 to 1,000 of them, and says of each how it ended:
+    /// `{"items":[{"ok":{…}},{"error":{"index":1,"code":"already-exists","message":"…"}}]}`. One that is refused leaves the
+    /// others.
+    pub async fn insert_many(&self, entity: &str, data: &Json) -> HostResult<Json> {
+        self.written([entity.to_owned(), data.to_string()], |edge, [entity, data]| {
+            Box::pin(edge.insert_many(entity, data.as_bytes()))
+        })
+        .await
     }
 
     /// A page of records that fulfil a filter: `{"items":[…],"next_cursor":…,"total":…?}`.
     pub async fn query(&self, entity: &str, filter: &Json, page: &Json) -> HostResult<Json> {
-        let (entity, filter, page) = (entity.to_owned(), filter.to_string(), page.to_string());
-        let identity = self.identity.clone();
-        let answer = self.host.run(|inner| async move {
-            let mut edge = inner.begin_edge(identity, Mode::Read).await?;
-            let answer = edge.query(&entity, filter.as_bytes(), page.as_bytes()).await;
-            inner.end_edge(edge, answer).await
-        });
-        json(&answer.await?)
+        self.read(
+            [entity.to_owned(), filter.to_string(), page.to_string()],
+            |edge, [entity, filter, page]| Box::pin(edge.query(entity, filter.as_bytes(), page.as_bytes())),
+        )
+        .await
     }
 
     /// One record, or `not-found`.
     pub async fn get(&self, entity: &str, id: RecordId) -> HostResult<Json> {
-        let filter = serde_json::json!({ "id": id.to_string() });
-        let mut page = self.query(entity, &filter, &serde_json::json!({})).await?;
-        let item = page.get_mut("items").and_then(|items| items.get_mut(0)).map(Json::take);
-        item.ok_or_else(|| HostError::not_found(format!("no {entity} has the id {id}")).into())
+        self.read([entity.to_owned(), id.to_string()], |edge, [entity, id]| Box::pin(edge.get(entity, id)))
+            .await
+    }
+
+    /// How many records fulfil a filter.
+    pub async fn count(&self, entity: &str, filter: &Json) -> HostResult<u64> {
+        self.call(Mode::Read, [entity.to_owned(), filter.to_string()], |edge, [entity, filter]| {
+            Box::pin(edge.count(entity, filter.as_bytes()))
+        })
+        .await
+    }
+
+    /// Figures over the records that fulfil a filter:
+    /// `{"group_by":["status"],"figures":{"total":{"sum":"amount"},"n":{"count":true}}}` is answered by
+    /// `{"groups":[{"status":"open","n":3,"total":"12.50"}],"has_more":false}`.
+    pub async fn aggregate(&self, entity: &str, filter: &Json, figures: &Json) -> HostResult<Json> {
+        let words = [entity.to_owned(), filter.to_string(), figures.to_string()];
+        self.read(words, |edge, [entity, filter, figures]| {
+            Box::pin(edge.aggregate(entity, filter.as_bytes(), figures.as_bytes()))
+        })
+        .await
     }
 
     /// Changes the given fields of the record that has this id and version; returns all of it.
@@ -59,27 +83,78 @@ impl<'a> Records<'a> {
         data: &Json,
         version: Version,
     ) -> HostResult<Json> {
-        let (entity, id, data) = (entity.to_owned(), id.to_string(), data.to_string());
-        let identity = self.identity.clone();
-        let answer = self.host.run(|inner| async move {
-            let mut edge = inner.begin_edge(identity, Mode::Write).await?;
-            let answer = edge.update(&entity, &id, data.as_bytes(), version.get()).await;
-            inner.end_edge(edge, answer).await
-        });
-        json(&answer.await?)
+        let words = [entity.to_owned(), id.to_string(), data.to_string()];
+        self.written(words, move |edge, [entity, id, data]| {
+            Box::pin(edge.update(entity, id, data.as_bytes(), version.get()))
+        })
+        .await
     }
 
-    /// Deletes a record softly.
+    /// Changes several records, `[{"id":"…","version":1,"data":{…}}]`, 1 to 1,000 of them, and says of each how it ended,
+    /// as [`insert_many`](Self::insert_many) does.
+    pub async fn update_many(&self, entity: &str, updates: &Json) -> HostResult<Json> {
+        self.written([entity.to_owned(), updates.to_string()], |edge, [entity, updates]| {
+            Box::pin(edge.update_many(entity, updates.as_bytes()))
+        })
+        .await
+    }
+
+    /// Deletes a record softly, and does with those that refer to it what their references say.
     pub async fn delete(&self, entity: &str, id: RecordId) -> HostResult<()> {
-        let (entity, id) = (entity.to_owned(), id.to_string());
+        self.call(Mode::Write, [entity.to_owned(), id.to_string()], |edge, [entity, id]| {
+            Box::pin(edge.delete(entity, id))
+        })
+        .await
+    }
+
+    /// Makes a deleted record live again, with the next version; returns all of it.
+    pub async fn restore(&self, entity: &str, id: RecordId) -> HostResult<Json> {
+        self.written([entity.to_owned(), id.to_string()], |edge, [entity, id]| {
+            Box::pin(edge.restore(entity, id))
+        })
+        .await
+    }
+
+    /// Removes for good what was deleted before this moment, as many records as an invocation may write; returns how
+    /// many. Call it again until it returns none.
+    pub async fn purge(&self, entity: &str, before: DateTime<Utc>) -> HostResult<u64> {
+        self.call(Mode::Write, [entity.to_owned()], move |edge, [entity]| {
+            Box::pin(edge.purge(entity, before))
+        })
+        .await
+    }
+
+    async fn written<const N: usize>(
+        &self,
+        words: [String; N],
+        work: impl for<'i> Fn(&'i mut Invocation, &'i [String; N]) -> EdgeWork<'i, Vec<u8>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> HostResult<Json> {
+        json(&self.call(Mode::Write, words, work).await?)
+    }
+
+    async fn read<const N: usize>(
+        &self,
+        words: [String; N],
+        work: impl for<'i> Fn(&'i mut Invocation, &'i [String; N]) -> EdgeWork<'i, Vec<u8>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> HostResult<Json> {
+        json(&self.call(Mode::Read, words, work).await?)
+    }
+
+    /// Runs as a task of its own, so what it works with is its own too.
+    async fn call<T: Send + 'static, const N: usize>(
+        &self,
+        mode: Mode,
+        words: [String; N],
+        work: impl for<'i> Fn(&'i mut Invocation, &'i [String; N]) -> EdgeWork<'i, T> + Send + Sync + 'static,
+    ) -> HostResult<T> {
         let identity = self.identity.clone();
-        self.host
-            .run(|inner| async move {
-                let mut edge = inner.begin_edge(identity, Mode::Write).await?;
-                let answer = edge.delete(&entity, &id).await;
-                inner.end_edge(edge, answer).await
-            })
-            .await
+        self.host.run(|inner| async move { inner.at_edge(identity, mode, &words, work).await }).await
     }
 }
 

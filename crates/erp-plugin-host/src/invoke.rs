@@ -1,9 +1,10 @@
 //! One invocation, from permit to report.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use erp_plugin_host_api::{CallError, Cause, Finish, Invocation, InvocationContext};
+use erp_plugin_host_api::{CallError, CallResult, Cause, Finish, Invocation, InvocationContext};
 use erp_plugin_model::usage::{LogLevel, Usage};
 use erp_plugin_model::{
     EntitySchema, ErrorCode, HostError, Identity, Limits, PermissionSet, PluginName, TenantId,
@@ -21,6 +22,9 @@ use crate::report::InvocationReport;
 const MAX_ATTEMPTS: u32 = 3;
 /// The deadline of lifecycle calls, where the limits allow no more.
 pub(crate) const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a request at the edge does in its invocation.
+pub(crate) type EdgeWork<'i, T> = Pin<Box<dyn Future<Output = CallResult<T>> + Send + 'i>>;
 
 /// An invocation to run.
 pub(crate) struct Call {
@@ -151,38 +155,44 @@ impl Inner {
         })
     }
 
-    /// Begins a request at the edge, without a guest: one invocation all the same.
-    pub(crate) async fn begin_edge(&self, identity: Identity, mode: Mode) -> HostResult<Invocation> {
+    /// Does what a request at the edge asks for, without a guest: one invocation all the same, and the whole of it
+    /// again when its transaction is lost.
+    pub(crate) async fn at_edge<T, D>(
+        &self,
+        identity: Identity,
+        mode: Mode,
+        data: &D,
+        work: impl for<'i> Fn(&'i mut Invocation, &'i D) -> EdgeWork<'i, T>,
+    ) -> HostResult<T> {
         self.check_tenant(&identity.tenant).await?;
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
-        Ok(Invocation::begin(
-            self.services.clone(),
-            InvocationContext {
-                scope: TenantScope::granted_by_host(identity.tenant.clone()),
-                identity: Arc::new(identity),
-                permissions,
-                caller: self.activations.edge(&self.catalog),
-                trigger: "request".to_owned(),
-                mode,
-                cause: Cause::Request,
-                deadline: Instant::now() + self.limits.deadline(),
-                limits: self.limits.clone(),
-            },
-        ))
-    }
-
-    /// Ends a request at the edge: commits what succeeded, rolls back what did not.
-    pub(crate) async fn end_edge<T>(&self, edge: Invocation, answer: Result<T, CallError>) -> HostResult<T> {
-        match answer {
-            Ok(done) => match edge.finish(Ok(()), Usage::default()).await.outcome {
-                Ok(()) => Ok(done),
-                Err(reason) => Err(reason.to_host_error().into()),
-            },
-            Err(error) => {
-                let error = to_host_error(error);
-                drop(edge.finish(Err(error.clone()), Usage::default()).await);
-                Err(error.into())
+        let identity = Arc::new(identity);
+        let deadline = Instant::now() + self.limits.deadline();
+        let mut attempt = 1;
+        loop {
+            let mut edge = Invocation::begin(
+                self.services.clone(),
+                InvocationContext {
+                    scope: TenantScope::granted_by_host(identity.tenant.clone()),
+                    identity: Arc::clone(&identity),
+                    permissions: Arc::clone(&permissions),
+                    caller: self.activations.edge(&self.catalog),
+                    trigger: "request".to_owned(),
+                    mode,
+                    cause: Cause::Request,
+                    deadline,
+                    limits: self.limits.clone(),
+                },
+            );
+            let answer = work(&mut edge, data).await;
+            let (error, rerun) = match end_edge(edge, answer).await {
+                Ok(done) => return Ok(done),
+                Err(ended) => ended,
+            };
+            if !rerun || attempt == MAX_ATTEMPTS || Instant::now() >= deadline {
+                return Err(error.into());
             }
+            attempt += 1;
         }
     }
 
@@ -235,6 +245,26 @@ impl Inner {
                 limits.deadline_ms.max(u64::try_from(LIFECYCLE_DEADLINE.as_millis()).unwrap_or(u64::MAX));
         }
         limits
+    }
+}
+
+/// Ends a request at the edge: commits what succeeded, rolls back what did not. With an error comes whether the whole
+/// of it may be done again.
+async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T, (HostError, bool)> {
+    match answer {
+        Ok(done) => match edge.finish(Ok(()), Usage::default()).await.outcome {
+            Ok(()) => Ok(done),
+            Err(reason) => {
+                let rerun = matches!(&reason, Finish::Failed(fatal) if fatal.may_rerun());
+                Err((reason.to_host_error(), rerun))
+            }
+        },
+        Err(error) => {
+            let rerun = matches!(&error, CallError::Fatal(fatal) if fatal.may_rerun());
+            let error = to_host_error(error);
+            drop(edge.finish(Err(error.clone()), Usage::default()).await);
+            Err((error, rerun))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use erp_plugin::{HostFailure, LoadError, Manifest, PluginHost};
 use erp_plugin_package::{Contract, Facts, Interface};
 use serde_json::{Value, json};
 
+use crate::database::Database;
 use crate::exit::{self, Exit};
 use crate::host::{self, HostOptions};
 use crate::{input, output};
@@ -53,7 +54,11 @@ struct Inspected {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let path = &arguments.component;
     let component = input::component(path)?;
-    let options = HostOptions { database: None, limits: Limits::default(), code_cache: !arguments.no_cache };
+    let options = HostOptions {
+        database: &Database::Memory,
+        limits: Limits::default(),
+        code_cache: !arguments.no_cache,
+    };
     let host = host::builder(&options).await?.build().await?;
     let found = inspect(&host, path, &component).await.with_context(|| path.display().to_string())?;
     if arguments.json {
