@@ -50,8 +50,10 @@ use erp_plugin_storage::Storage;
 
 pub mod cases;
 mod fixture;
+pub mod intercept;
 mod model;
 mod operations;
+pub mod sabotage;
 mod world;
 
 /// A new and empty backend, and what must live as long as it.
