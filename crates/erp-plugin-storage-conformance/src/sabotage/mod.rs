@@ -260,6 +260,9 @@ sabotages! {
 
     "the newest log lines come first": system::NewestFirst
         => journal::the_newest_log_lines_come_the_oldest_of_them_first;
+    "millisecond log lines": system::MillisecondLines => journal::a_log_line_keeps_its_text_and_moment;
+    "a purge has no limit": system::PurgesAll
+        => deleted::a_purge_removes_at_most_its_limit_the_first_deleted_first;
     "failed invocations are not counted": system::NothingFails
         => journal::a_record_is_kept_with_a_commit_and_with_a_rollback;
     "dynamic entities without end": system::DynamicWithoutEnd => dynamic::a_plugin_has_a_limited_number_of_them;

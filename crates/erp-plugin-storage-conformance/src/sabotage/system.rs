@@ -1,7 +1,7 @@
 //! A backend that is careless with figures, and with its own tables.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::{EntitySchema, TenantId};
 use erp_plugin_storage::{
@@ -70,6 +70,33 @@ impl Interceptor for NewestFirst {
         let mut lines = opened.inner().log(query).await?;
         lines.reverse();
         Ok(lines)
+    }
+}
+
+/// The moment of a log line is cut to the millisecond.
+pub(super) struct MillisecondLines;
+
+#[async_trait]
+impl Interceptor for MillisecondLines {
+    async fn log(&self, opened: &mut Opened, query: &LogQuery) -> StorageResult<Vec<StoredLogLine>> {
+        let lines = opened.inner().log(query).await?;
+        Ok(lines.into_iter().map(|line| StoredLogLine { at: line.at.trunc_subsecs(3), ..line }).collect())
+    }
+}
+
+/// A purge takes as many as there are.
+pub(super) struct PurgesAll;
+
+#[async_trait]
+impl Interceptor for PurgesAll {
+    async fn purge(
+        &self,
+        opened: &mut Opened,
+        entity: &Entity,
+        deleted_before: DateTime<Utc>,
+        _limit: u32,
+    ) -> StorageResult<u64> {
+        opened.inner().purge(entity, deleted_before, u32::MAX).await
     }
 }
 

@@ -18,6 +18,9 @@ use erp_plugin_storage::{
 
 use crate::intercept::{Interceptor, Opened};
 
+/// Long enough for others to come in between.
+pub(super) const MEANWHILE: Duration = Duration::from_millis(5);
+
 /// The first record that a transaction inserted.
 struct Insertion {
     scope: TenantScope,
@@ -217,6 +220,7 @@ impl Interceptor for EachQueryAlone {
         let outcome = opened.inner().query(entity, filter, page, sink).await?;
         opened.pause().await?;
         if options.mode.writes() {
+            tokio::time::sleep(MEANWHILE).await;
             opened.exchange(&scope, options).await?;
         }
         Ok(outcome)

@@ -1,7 +1,5 @@
 //! A backend that is careless with versions.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
@@ -12,10 +10,8 @@ use erp_plugin_storage::{
 };
 
 use super::rows::{self, Altered, Row};
+use super::transactions::MEANWHILE;
 use crate::intercept::{Interceptor, Opened};
-
-/// Long enough for others to come in between.
-const MEANWHILE: Duration = Duration::from_millis(5);
 
 /// Versions are not looked at.
 pub(super) struct NoVersionCheck;
