@@ -1,10 +1,14 @@
 //! `cargo xtask test`: every test there is.
+//!
+//! `--sabotage` runs only those that break the promises of a storage, one by one, and see that the suite notices. They
+//! are among the others, too.
 
 use std::env;
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::postgres::{self, Durability};
+use crate::postgres::{self, Durability, Server};
 use crate::{build_fixtures, build_plugins, preflight, repository, step};
 
 /// Tells the tests of the whole which backend to run on.
@@ -12,15 +16,27 @@ const BACKEND: &str = "ERP_PLUGIN_TEST_BACKEND";
 
 /// How to test.
 #[derive(Default, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Only break each promise of a storage, and see that the suite of the backends notices
+    #[arg(long)]
+    sabotage: bool,
+}
 
-pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     preflight::host()?;
     let root = repository::root();
+    let mut skipped = Vec::new();
+    if arguments.sabotage {
+        // Of the whole workspace, for the same features of dependencies as in all other commands.
+        let mut tests = step::cargo(&root, &["test", "--workspace", "--test", "sabotage"]);
+        let server = server_for(&mut tests, &mut skipped)?;
+        step::named("sabotage", || step::run(&mut tests))?;
+        drop(server);
+        return report(&skipped, env::var_os("CI").is_some());
+    }
     step::named("build plugins", || build_plugins::run(&build_plugins::Arguments::default()))?;
     step::named("build fixtures", build_fixtures::run)?;
 
-    let mut skipped = Vec::new();
     let mut tests = step::cargo(&root, &["test", "--workspace"]);
     match repository::northwind() {
         Some(folder) => {
@@ -34,18 +50,7 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
             ));
         }
     }
-    // Lives until the tests have ended.
-    let server = match postgres::find() {
-        Ok(source) => Some(step::named("a Postgres", || source.start(Durability::Off))?),
-        Err(absent) => {
-            tests.env_remove(postgres::VARIABLE);
-            skipped.push(format!("the tests on Postgres: {absent}"));
-            None
-        }
-    };
-    if let Some(server) = &server {
-        tests.env(postgres::VARIABLE, server.url());
-    }
+    let server = server_for(&mut tests, &mut skipped)?;
     step::named("tests of the host", || step::run(&mut tests))?;
     if server.is_some() {
         // The same program again: whatever holds of the whole holds on every backend.
@@ -60,6 +65,22 @@ pub(crate) fn run(_arguments: &Arguments) -> Result<()> {
         )
     })?;
     report(&skipped, env::var_os("CI").is_some())
+}
+
+/// A Postgres that the tests find, and that lives until they have ended; or word that there is none.
+fn server_for(tests: &mut Command, skipped: &mut Vec<String>) -> Result<Option<Server>> {
+    match postgres::find() {
+        Ok(source) => {
+            let server = step::named("a Postgres", || source.start(Durability::Off))?;
+            tests.env(postgres::VARIABLE, server.url());
+            Ok(Some(server))
+        }
+        Err(absent) => {
+            tests.env_remove(postgres::VARIABLE);
+            skipped.push(format!("the tests on Postgres: {absent}"));
+            Ok(None)
+        }
+    }
 }
 
 /// Says in the last lines what did not run. In CI that is a failure: nobody reads the lines there.

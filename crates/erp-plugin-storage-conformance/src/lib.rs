@@ -22,7 +22,7 @@
 //! | collation, case | `filters::text_compares_by_code_point`, `aggregate::the_smallest_text_is_by_code_point`, `unique::values_that_differ_only_in_case_accent_or_space_do_not_clash`, `search::a_search_ignores_case_in_every_script` |
 //! | where absent values sort | `sorting::absent_values_come_last_in_both_directions`, `aggregate::groups_come_in_the_order_of_their_keys_with_absent_ones_last` |
 //! | comparison with absent values | `filters::a_comparison_with_an_absent_value_is_false_and_its_negation_true` |
-//! | precision of times, dates | `records::the_extremes_of_every_type_come_back_as_they_were` |
+//! | precision of times, dates | `records::the_extremes_of_every_type_come_back_as_they_were`, `records::a_new_record_has_version_one_and_its_stamp`, `journal::a_log_line_keeps_its_text_and_moment` |
 //! | decimals | `records::the_extremes_of_every_type_come_back_as_they_were`, `aggregate::sums_are_exact_beyond_64_bits` |
 //! | the limits of 64 bits | `filters::every_type_compares_in_its_own_order`, `aggregate::sums_are_exact_beyond_64_bits` |
 //! | equality of JSON | `records::json_keeps_its_spelling_or_at_least_its_value`, `dynamic::a_value_compares_only_with_its_own_type`, `dynamic::documents_come_back_as_they_were` |
@@ -32,8 +32,8 @@
 //! | waiting for locks | `transactions::waiting_for_another_writer_ends_at_the_deadline` |
 //!
 //! To add a case: 1. a `pub async fn` in the file of its trait, named as a sentence; 2. its name in the list of
-//! [`conformance_tests`]; 3. its name in the docs of the method whose guarantee it holds. A test of this crate fails
-//! when the second is forgotten, or when a method names no case.
+//! [`conformance_tests`]; 3. its name in the docs of the method whose guarantee it holds; 4. the bug that it is for, as
+//! a [`sabotage`]. A test of this crate fails when the second is forgotten, or when a method names no case.
 
 #![allow(
     clippy::expect_used,
@@ -50,8 +50,10 @@ use erp_plugin_storage::Storage;
 
 pub mod cases;
 mod fixture;
+pub mod intercept;
 mod model;
 mod operations;
+pub mod sabotage;
 mod world;
 
 /// A new and empty backend, and what must live as long as it.
@@ -211,7 +213,7 @@ macro_rules! conformance_tests {
                 large_figures_do_not_break_the_sums,
                 log_lines_are_chosen_by_plugin_and_severity,
                 the_newest_log_lines_come_the_oldest_of_them_first,
-                a_log_line_keeps_its_text,
+                a_log_line_keeps_its_text_and_moment,
             ],
             property: [
                 random_operations_of_two_tenants_agree_with_the_model,

@@ -63,7 +63,7 @@ fn compares(comparison: Comparison, order: Ordering) -> bool {
 }
 
 /// The order of two values of one type. Rust compares texts by their UTF-8 bytes, which is by code point.
-fn order(a: &Value, b: &Value) -> Ordering {
+pub(crate) fn order(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => a.cmp(b),
         (Value::Integer(a), Value::Integer(b)) | (Value::Decimal(a), Value::Decimal(b)) => a.cmp(b),

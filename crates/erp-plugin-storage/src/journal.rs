@@ -53,7 +53,7 @@ pub trait JournalReader: Send {
     /// Log lines, the oldest of those wanted first.
     ///
     /// Held by `journal::log_lines_are_chosen_by_plugin_and_severity`,
-    /// `journal::the_newest_log_lines_come_the_oldest_of_them_first`, `journal::a_log_line_keeps_its_text`.
+    /// `journal::the_newest_log_lines_come_the_oldest_of_them_first`, `journal::a_log_line_keeps_its_text_and_moment`.
     async fn log(&mut self, query: &LogQuery) -> StorageResult<Vec<StoredLogLine>>;
 
     /// What each plugin used, by name.

@@ -113,14 +113,16 @@ pub async fn the_newest_log_lines_come_the_oldest_of_them_first(storage: Arc<dyn
     assert_eq!(messages(&storage, &newest).await, ["sales 0 error", "stock 1 error", "sales 2 error"]);
 }
 
-pub async fn a_log_line_keeps_its_text(storage: Arc<dyn Storage>) {
+pub async fn a_log_line_keeps_its_text_and_moment(storage: Arc<dyn Storage>) {
     let text = "'; DROP TABLE log_lines; -- \\u{1b}[31m 名前 \u{1F600}";
-    let line = LogLine { level: LogLevel::Error, message: text.to_owned(), at: time(1) };
+    let at = "2026-01-31T09:30:00.123456Z".parse().unwrap();
+    let line = LogLine { level: LogLevel::Error, message: text.to_owned(), at };
     let record = InvocationRecord {
         log: vec![line],
         caused_by: Some(UserId::parse("anna").unwrap()),
         ..invocation("sales", None)
     };
     write(&storage, ALPHA).await.commit(Some(&record)).await.unwrap();
-    assert_eq!(messages(&storage, &ALL).await, [text]);
+    let lines = read(&storage, ALPHA).await.log(&ALL).await.unwrap();
+    assert_eq!(lines.iter().map(|line| (line.message.as_str(), line.at)).collect::<Vec<_>>(), [(text, at)]);
 }

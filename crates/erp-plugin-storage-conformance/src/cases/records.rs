@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::schema::MAX_FIELDS;
-use erp_plugin_model::{FieldType, Value};
-use erp_plugin_storage::{Change, Storage, UpdateOutcome};
+use erp_plugin_model::{FieldType, Value, Version};
+use erp_plugin_storage::{Change, InsertOutcome, NewRecord, Stamp, Storage, UpdateOutcome};
 
 use crate::fixture::{
-    ALPHA, Found, declare, every_type, get, given, indexed, insert, json, money, new_id, new_uuid, optional,
-    required, seen, stamp, text, time, unique, update, write,
+    ALPHA, Collect, Found, declare, every_type, get, given, indexed, insert, json, money, new_id, new_uuid,
+    optional, required, seen, stamp, text, time, unique, update, write,
 };
 
 async fn values_come_back(storage: &Arc<dyn Storage>, rows: Vec<Vec<Value>>) {
@@ -128,10 +128,25 @@ pub async fn an_absent_value_is_not_an_empty_one(storage: Arc<dyn Storage>) {
 
 pub async fn a_new_record_has_version_one_and_its_stamp(storage: Arc<dyn Storage>) {
     let entity = declare(&storage, "suite.sample", vec![optional("n", FieldType::Integer)]).await;
-    let id = given(&storage, ALPHA, &entity, [vec![Value::Integer(1)]]).await[0];
-    let stamp = (stamp().at, stamp().by.to_owned());
+    let (id, values) = (new_id(), [Value::Integer(1)]);
+    let (created, updated) = (moment("2026-01-31T09:30:00.123456Z"), moment("2026-02-01T00:00:00.000001Z"));
+    let mut transaction = write(&storage, ALPHA).await;
+    let at_first = Stamp { at: created, by: "anna" };
+    let inserted = transaction.insert(&entity, NewRecord { id, values: &values }, at_first).await.unwrap();
+    assert_eq!(inserted, InsertOutcome::Inserted);
+    transaction.commit(None).await.unwrap();
+    let by_anna = (created, "anna".to_owned());
     let expected =
-        Found { id, version: 1, created: stamp.clone(), updated: stamp, values: vec![Value::Integer(1)] };
+        Found { id, version: 1, created: by_anna.clone(), updated: by_anna, values: values.to_vec() };
+    assert_eq!(seen(&storage, ALPHA, &entity, id).await.as_ref(), Some(&expected));
+    // Those of an update are as exact.
+    let mut transaction = write(&storage, ALPHA).await;
+    let later = Stamp { at: updated, by: "ben" };
+    let mut sink = Collect::of(&entity, &[]);
+    let change = Change::Fields(&[]);
+    transaction.update(&entity, id, Version::FIRST, change, later, &mut sink).await.unwrap();
+    transaction.commit(None).await.unwrap();
+    let expected = Found { version: 2, updated: (updated, "ben".to_owned()), ..expected };
     assert_eq!(seen(&storage, ALPHA, &entity, id).await, Some(expected));
 }
 

@@ -37,6 +37,8 @@ async fn walk(
         let mut sink = Collect::of(entity, &page.sort);
         let outcome = transaction.query(entity, filter, &page, &mut sink).await.unwrap();
         assert!(sink.found.len() <= limit as usize);
+        // A cursor that stands still would never come to the end.
+        assert!(sink.found.iter().all(|found| !ids.contains(&found.id)), "twice, {limit}: {sort:?}");
         ids.extend(sink.found.iter().map(|found| found.id));
         if !outcome.has_more {
             return ids;

@@ -130,5 +130,7 @@ pub async fn a_transaction_after_anothers_carries_nothing_of_it(storage: Arc<dyn
         }
         let mut mine = read(&storage, ALPHA).await;
         assert!(matching(&mut *mine, &entity, &Filter::everything()).await.is_empty());
+        // Not dropped: what that leaves behind would be in the way of what theirs does.
+        mine.commit(None).await.unwrap();
     }
 }

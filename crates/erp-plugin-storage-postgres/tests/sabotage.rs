@@ -1,0 +1,25 @@
+//! The suite notices what it is for: each promise is broken once, and its case must fail.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, which fail by panicking")]
+
+#[allow(dead_code, reason = "how else a database can be set up is for the suite")]
+mod support;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use erp_plugin_storage_conformance::{Backend, sabotage};
+use erp_plugin_storage_postgres::{PostgresOptions, PostgresStorage};
+
+use support::{As, Database};
+
+fn main() -> ExitCode {
+    let Some(server) = support::server() else { return ExitCode::SUCCESS };
+    sabotage::main(async || {
+        let database = Database::new(&server, As::App).await;
+        let options = PostgresOptions::from_url(&database.url).unwrap();
+        let options = options.migration_url(&database.admin_url).unwrap();
+        let storage = PostgresStorage::open(&options).await.unwrap();
+        Backend::new(Arc::new(storage)).keeping(database)
+    })
+}
