@@ -52,6 +52,7 @@ mod statements;
 mod statistics;
 mod table;
 mod transaction;
+mod transfer;
 mod writer;
 
 use std::fmt;
