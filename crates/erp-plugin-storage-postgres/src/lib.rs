@@ -47,6 +47,7 @@ mod sql;
 mod statements;
 mod tls;
 mod transaction;
+mod transfer;
 mod turns;
 
 use std::fmt;
