@@ -101,9 +101,9 @@ impl TenantTable<'_> {
             Self::Activations => vec![String, String, Boolean, Boolean],
             Self::Subscriptions => vec![String, Integer, String, Boolean],
             Self::Config => vec![String, String, Text],
-            Self::NumberedEvents | Self::UnnumberedEvents => vec![
-                Integer, Uuid, String, String, Text, String, Uuid, Integer, String, Integer, DateTime,
-            ],
+            Self::NumberedEvents | Self::UnnumberedEvents => {
+                vec![Integer, Uuid, String, String, Text, String, Uuid, Integer, String, Integer, DateTime]
+            }
             Self::Deliveries => {
                 vec![String, String, Integer, Integer, Uuid, String, Integer, Integer, Text, DateTime]
             }

@@ -59,7 +59,12 @@ pub(super) async fn tenants(
             }
             let last = common(&mut *from, &mut *to, table, tenant).await?;
             let (rows, last) = last;
-            progress(Progress { step: Step::Compared, tenant: Some(tenant.clone()), table: table.name(), rows });
+            progress(Progress {
+                step: Step::Compared,
+                tenant: Some(tenant.clone()),
+                table: table.name(),
+                rows,
+            });
             if let Some(last) = last {
                 reached.insert(Position { tenant: tenant.clone(), table: number }, last);
             }

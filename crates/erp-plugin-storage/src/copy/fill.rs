@@ -15,8 +15,7 @@ pub(super) async fn contents(
     schemas: &[EntitySchema],
 ) -> Result<(), CopyError> {
     for version in contents.versions.iter().skip(held.versions.len()) {
-        let mut from =
-            source.begin_platform_transfer(scope(), reading()).await.map_err(CopyError::Source)?;
+        let mut from = source.begin_platform_transfer(scope(), reading()).await.map_err(CopyError::Source)?;
         let component = from.component(&version.component).await.map_err(CopyError::Source)?;
         from.rollback().await.map_err(CopyError::Source)?;
         let component = component.ok_or_else(|| CopyError::NoComponent {
