@@ -185,7 +185,8 @@ pub async fn what_arrived_can_be_worked_with(source: Arc<dyn Transfer>, target: 
     transaction.commit(None).await.unwrap();
 }
 
-/// Works everything off, and returns what was delivered in which order. Of each claim the first is not ended, once.
+/// Works everything off, and returns what was delivered, stream by stream in its order: which of two streams has its turn
+/// first, a backend may decide. One delivery ends with its second attempt only.
 async fn deliveries(storage: &Arc<dyn Storage>) -> Vec<Delivery> {
     let mut all = Vec::new();
     for round in 0.. {
@@ -193,13 +194,18 @@ async fn deliveries(storage: &Arc<dyn Storage>) -> Vec<Delivery> {
         if claimed.is_empty() {
             break;
         }
-        for (position, delivery) in claimed.iter().enumerate() {
-            if round > 0 || position > 0 {
+        for delivery in &claimed {
+            let failing = (delivery.plugin.as_str(), delivery.key.as_str()) == ("other", "k");
+            if round > 0 || !failing {
                 done(storage, delivery).await;
             }
         }
         all.extend(claimed);
     }
+    all.sort_by_key(|delivery| {
+        let stream = (delivery.tenant.to_string(), delivery.plugin.to_string(), delivery.key.clone());
+        (stream, delivery.token)
+    });
     all
 }
 
