@@ -130,7 +130,7 @@ fn pool_size_of(text: &str) -> Result<usize, InvalidUrl> {
 fn decode(value: &str) -> Result<String, InvalidUrl> {
     percent_decode_str(value)
         .decode_utf8()
-        .map(|text| text.into_owned())
+        .map(std::borrow::Cow::into_owned)
         .map_err(|_| InvalidUrl("has an option that is not UTF-8".to_owned()))
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Text {
 }
 
 /// A statement in two texts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Written {
     /// Holds its references to records that live.
     pub(crate) checked: Text,
@@ -352,12 +352,6 @@ impl Statements {
             let _ = write!(sql, ", {column} = {}", value(index));
         }
         sql
-    }
-}
-
-impl Default for Written {
-    fn default() -> Self {
-        Self { checked: Text::default(), unchecked: Text::default() }
     }
 }
 

@@ -214,13 +214,12 @@ pub async fn dispatch_goes_on_where_the_source_stopped(source: Arc<dyn Transfer>
     assert_equal(&copied(&source, &target).await);
     let (source, target) = (storage(&source), storage(&target));
     let late = [event("order.created", "k", 90), event("order.created", "late", 91)];
-    let mut delivered = Vec::new();
-    for storage in [&source, &target] {
+    let goes_on = async |storage| {
         let parked = platform(storage).await.parked(10).await.unwrap();
         publish(storage, ALPHA, &late).await;
-        delivered.push((parked, deliveries(storage).await));
-    }
-    let [ours, theirs] = &delivered[..] else { unreachable!() };
+        (parked, deliveries(storage).await)
+    };
+    let (ours, theirs) = (goes_on(&source).await, goes_on(&target).await);
     assert!(ours.0.len() == 1 && ours.1.len() > 10, "{ours:?}");
     assert_eq!(ours, theirs);
     // Those that were published after the copy came last in their stream.

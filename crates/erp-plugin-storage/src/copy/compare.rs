@@ -57,8 +57,7 @@ pub(super) async fn tenants(
             if matches!(table, TenantTable::Records(schema) if !held.has(schema)) {
                 continue;
             }
-            let last = common(&mut *from, &mut *to, table, tenant).await?;
-            let (rows, last) = last;
+            let (rows, last) = common(&mut *from, &mut *to, table, tenant).await?;
             progress(Progress {
                 step: Step::Compared,
                 tenant: Some(tenant.clone()),

@@ -145,8 +145,7 @@ struct Position {
 
 /// All that belongs to a tenant, in the order in which it is taken in.
 fn tables(schemas: &[EntitySchema]) -> impl Iterator<Item = TenantTable<'_>> {
-    let system = TenantTable::SYSTEM.into_iter().map(|table| -> TenantTable<'_> { table });
-    schemas.iter().map(TenantTable::Records).chain(system)
+    schemas.iter().map(TenantTable::Records).chain(TenantTable::SYSTEM)
 }
 
 /// Copying is the platform's own work, in every tenant that there is.
