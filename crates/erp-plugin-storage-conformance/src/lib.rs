@@ -47,10 +47,13 @@ use std::any::Any;
 use std::sync::Arc;
 
 use erp_plugin_storage::Storage;
+use erp_plugin_storage::transfer::Transfer;
 
 pub mod cases;
+pub mod estate;
 mod fixture;
 pub mod intercept;
+mod killed;
 mod model;
 mod operations;
 pub mod sabotage;
@@ -58,14 +61,14 @@ mod world;
 
 /// A new and empty backend, and what must live as long as it.
 pub struct Backend {
-    storage: Option<Arc<dyn Storage>>,
+    storage: Option<Arc<dyn Transfer>>,
     kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Backend {
     /// A backend that needs nothing else.
     #[must_use]
-    pub fn new(storage: Arc<dyn Storage>) -> Self {
+    pub fn new(storage: Arc<dyn Transfer>) -> Self {
         Self { storage: Some(storage), kept: Vec::new() }
     }
 
@@ -92,6 +95,51 @@ pub async fn run<F: Future<Output = ()>>(backend: Backend, case: impl FnOnce(Arc
         case(storage).await;
     }
     drop(kept);
+}
+
+/// Runs a case of two backends.
+#[doc(hidden)]
+pub async fn run_transfer<F: Future<Output = ()>>(
+    source: Backend,
+    target: Backend,
+    case: impl FnOnce(Arc<dyn Transfer>, Arc<dyn Transfer>) -> F,
+) {
+    if let (Some(source), Some(target)) = (source.storage, target.storage) {
+        case(source, target).await;
+    }
+    drop((source.kept, target.kept));
+}
+
+/// One test per case of moving from one backend to another, or to another of its kind: `$source` and `$target` make them
+/// as for [`conformance_tests`].
+#[macro_export]
+macro_rules! transfer_tests {
+    ($source:ident, $target:ident) => {
+        $crate::transfer_tests! { @cases $source, $target;
+            transfer: [
+                rows_come_in_the_order_of_their_keys_a_page_at_a_time,
+                rows_are_this_tenants_alone,
+                rows_are_taken_in_only_where_tables_may_be_made,
+                the_platforms_own_tables_are_told,
+                everything_arrives_and_counts_and_hashes_agree,
+                what_arrived_can_be_worked_with,
+                dispatch_goes_on_where_the_source_stopped,
+                a_copy_that_was_killed_after_any_page_goes_on,
+                copying_again_writes_nothing,
+                a_target_that_holds_other_things_is_refused_and_left_alone,
+                a_record_that_differs_is_named_before_anything_is_written,
+                a_record_changed_in_the_target_is_found,
+                a_table_that_no_version_declares_is_refused,
+            ],
+        }
+    };
+    (@cases $source:ident, $target:ident; $module:ident: [$($case:ident),* $(,)?],) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $case() {
+            let (source, target) = ($source().await, $target().await);
+            $crate::run_transfer(source, target, $crate::cases::$module::$case).await;
+        })*
+    };
 }
 
 /// One test per case for the backend that `$setup`, an async function without arguments, makes as a [`Backend`].

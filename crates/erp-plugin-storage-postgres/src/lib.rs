@@ -48,6 +48,7 @@ mod statements;
 mod temporary;
 mod tls;
 mod transaction;
+mod transfer;
 mod turns;
 
 use std::fmt;

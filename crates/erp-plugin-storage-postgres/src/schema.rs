@@ -31,7 +31,7 @@ use crate::statements::{self, table};
 use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
 
 /// Two makers of tables one after the other. Readers and the ledger's own readers go on.
-const LOCK_LEDGER: &str = "LOCK TABLE erp_plugin.entities IN SHARE ROW EXCLUSIVE MODE";
+pub(crate) const LOCK_LEDGER: &str = "LOCK TABLE erp_plugin.entities IN SHARE ROW EXCLUSIVE MODE";
 
 /// The tables that are known to be there, and what is counted apart for those that were searched. None goes away while
 /// a host runs.
@@ -156,7 +156,7 @@ impl DynamicEntities for PostgresTransaction {
     }
 }
 
-fn check_mode(mode: Mode) -> Result<()> {
+pub(crate) fn check_mode(mode: Mode) -> Result<()> {
     match mode {
         Mode::Migrate => Ok(()),
         Mode::Read | Mode::Write => Err(Error::Misuse("a table made in a transaction that makes none")),
@@ -192,8 +192,9 @@ pub(crate) async fn create_dynamic(
     }
 }
 
-/// Makes the table unless it is there; whether it is now as the schema says.
-async fn create(client: &Client, roles: &Roles, schema: &EntitySchema) -> Result<bool> {
+/// Makes the table unless it is there, for who holds the ledger's lock or will be rolled back; whether it is now as the
+/// schema says.
+pub(crate) async fn create(client: &Client, roles: &Roles, schema: &EntitySchema) -> Result<bool> {
     let (name, layout) = (schema.name.table(), layout(schema));
     let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
     let sql = "SELECT kind, layout FROM erp_plugin.entities WHERE table_name = $1";

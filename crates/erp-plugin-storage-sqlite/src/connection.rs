@@ -100,7 +100,7 @@ pub(crate) fn limit_size(connection: &Connection, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection> {
+pub(crate) fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection> {
     // Absolute, because SQLite is built to take what begins with `file:` for a URI, whatever the flags say.
     let path =
         std::path::absolute(path).map_err(|error| file_error(ErrorKind::Io, path, error.to_string()))?;
@@ -108,7 +108,7 @@ fn open_file(path: &Path, flags: OpenFlags) -> Result<Connection> {
     Ok(Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?)
 }
 
-fn harden(connection: &Connection) -> Result<()> {
+pub(crate) fn harden(connection: &Connection) -> Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
@@ -139,11 +139,8 @@ fn tune(connection: &Connection, options: &SqliteOptions) -> Result<()> {
 }
 
 /// Looks at the file without SQLite, which might already write to what it opens: recover a journal, make a log.
-fn inspect(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+pub(crate) fn inspect(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
     if !folder.is_dir() {
         return Err(file_error(ErrorKind::Io, folder, "is no folder; make it first"));
     }
@@ -167,6 +164,14 @@ fn inspect(path: &Path) -> Result<()> {
         return Err(file_error(ErrorKind::ReadOnly, path, "is read-only"));
     }
     Ok(())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 fn check_header(path: &Path, header: &[u8], len: u64) -> Result<()> {
@@ -202,12 +207,12 @@ fn check_header(path: &Path, header: &[u8], len: u64) -> Result<()> {
     Ok(())
 }
 
-fn sidecar(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn sidecar(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn file_error(kind: ErrorKind, path: &Path, reason: impl Into<String>) -> Error {
+pub(crate) fn file_error(kind: ErrorKind, path: &Path, reason: impl Into<String>) -> Error {
     Error::File { kind, path: path.to_owned(), reason: reason.into() }
 }

@@ -41,13 +41,14 @@ pub(crate) fn write(connection: &Connection, tenant: &TenantId, record: &Invocat
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO log_lines (tenant_id, invocation, plugin, level, message, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO log_lines (tenant_id, invocation, ordinal, plugin, level, message, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    for line in log {
+    for (ordinal, line) in (1_i64..).zip(log) {
         insert.execute((
             tenant.as_str(),
             &id.0.as_bytes()[..],
+            ordinal,
             plugin.as_str(),
             severity(line.level),
             &line.message,
@@ -65,7 +66,7 @@ impl JournalReader for SqliteTransaction {
             let mut statement = connection.prepare_cached(
                 "SELECT plugin, invocation, level, message, at FROM log_lines
                  WHERE tenant_id = ?1 AND level >= ?2 AND (?3 IS NULL OR plugin = ?3)
-                 ORDER BY seq DESC LIMIT ?4",
+                 ORDER BY at DESC, invocation DESC, ordinal DESC LIMIT ?4",
             )?;
             let plugin = query.plugin.as_ref().map(PluginName::as_str);
             let mut rows =

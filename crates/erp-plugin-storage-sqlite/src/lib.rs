@@ -6,6 +6,8 @@
 //! Where to look first: `connection` says why connections are as they are, `writer` how several invocations share
 //! one commit, `pool` who gets a connection next, `session` what every statement passes through.
 //!
+//! [`backup`] and [`restore`] work on files, beside whatever has them open.
+//!
 //! Needs a Tokio runtime with time enabled. On a multi-thread runtime (what a host has) commits and scans move other
 //! tasks off their thread first; on a current-thread runtime they make them wait.
 //!
@@ -21,6 +23,7 @@
 mod access;
 mod aggregate;
 mod alarm;
+mod backup;
 mod batch;
 mod blocking;
 mod columns;
@@ -52,6 +55,7 @@ mod statements;
 mod statistics;
 mod table;
 mod transaction;
+mod transfer;
 mod writer;
 
 use std::fmt;
@@ -63,6 +67,7 @@ use erp_plugin_storage::{
     Transaction, TransactionOptions,
 };
 
+pub use crate::backup::{backup, restore};
 pub use crate::options::{SqliteOptions, Synchronous};
 
 use crate::pool::Pool;

@@ -9,6 +9,7 @@
 //!   only the system's own tables.
 //! - [`Records`], [`Events`], [`Activation`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
+//! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
 //! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
 //!   may help.
 //!
@@ -17,6 +18,7 @@
 
 mod access;
 mod aggregate;
+pub mod copy;
 mod dispatch;
 mod entity;
 mod error;
@@ -28,6 +30,7 @@ mod registry;
 mod schema;
 mod scope;
 mod transaction;
+pub mod transfer;
 
 pub use access::Access;
 pub use aggregate::{

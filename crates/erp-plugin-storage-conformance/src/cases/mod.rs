@@ -23,5 +23,6 @@ pub mod soft_delete;
 pub mod sorting;
 pub mod tenants;
 pub mod transactions;
+pub mod transfer;
 pub mod unique;
 pub mod versions;

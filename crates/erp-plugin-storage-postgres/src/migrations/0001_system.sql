@@ -108,7 +108,8 @@ CREATE TABLE erp_plugin.plugin_config (
 );
 
 -- Events as published. `xact` is the transaction that published them: of two of which the second saw the first's
--- commit, the second has the greater one. `seq` is given by the dispatcher, one after the other.
+-- commit, the second has the greater one; a negative one came with a copy, before all others. `seq` is given by the
+-- dispatcher, one after the other.
 CREATE TABLE erp_plugin.outbox (
     tenant_id text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
@@ -126,6 +127,7 @@ CREATE TABLE erp_plugin.outbox (
     PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX outbox_unnumbered ON erp_plugin.outbox (xact, invocation, ordinal) WHERE seq IS NULL;
+CREATE INDEX outbox_numbered ON erp_plugin.outbox (tenant_id, seq) WHERE seq IS NOT NULL;
 
 -- One row: the last number that the dispatcher gave, and the lock of whoever dispatches.
 CREATE TABLE erp_plugin.dispatcher (
@@ -228,6 +230,7 @@ GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON erp_plugin.subscriptions, erp_plugin.plugin_config TO {app};
 GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines TO {app};
 GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
+GRANT SELECT ON erp_plugin.streams TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.system_config,
     erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,

@@ -144,16 +144,17 @@ CREATE TABLE invocations (
     PRIMARY KEY (tenant_id, id)
 ) STRICT, WITHOUT ROWID;
 
+-- In the order in which it is read: a tenant's newest lines lie at its end.
 CREATE TABLE log_lines (
-    seq INTEGER PRIMARY KEY,
     tenant_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
     invocation BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
     plugin TEXT NOT NULL,
     level INTEGER NOT NULL,
     message TEXT NOT NULL,
-    at INTEGER NOT NULL
-) STRICT;
-CREATE INDEX log_lines_tenant ON log_lines (tenant_id);
+    PRIMARY KEY (tenant_id, at, invocation, ordinal)
+) STRICT, WITHOUT ROWID;
 
 -- Makes SQLite's own table of statistics, which the tables of entities get their rows in.
 ANALYZE system_schema;

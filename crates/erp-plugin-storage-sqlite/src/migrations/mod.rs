@@ -49,6 +49,14 @@ pub(crate) fn run(connection: &mut Connection) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
+/// Refuses what this host could not open, and what holds nothing of ours. Changes nothing.
+pub(crate) fn check(connection: &Connection) -> Result<()> {
+    match state(connection)? {
+        State::Empty => Err(Error::Kind(ErrorKind::Foreign)),
+        State::Older(_) | State::Current => Ok(()),
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum State {
     Empty,
