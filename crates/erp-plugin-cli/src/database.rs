@@ -17,9 +17,23 @@ pub(crate) struct Arguments {
     /// The database: a file, which is made if it is not there, or a URL such as postgres://erp@db.example/erp
     #[arg(long = "db", value_name = "FILE|URL")]
     database: Option<String>,
+    #[command(flatten)]
+    owner: Owner,
+}
+
+/// Who owns the tables, where that is somebody else.
+#[derive(clap::Args, Clone, Default)]
+pub(crate) struct Owner {
     /// For Postgres: the URL of a user who may act as the owner of the tables [env: ERP_PLUGIN_MIGRATION_URL]
     #[arg(long, value_name = "URL")]
     migration_url: Option<String>,
+}
+
+impl Owner {
+    /// The URL that an option names, or the environment.
+    pub(crate) fn url(&self) -> Option<String> {
+        self.migration_url.clone().or_else(|| variable(MIGRATION_URL))
+    }
 }
 
 /// A database that was named.
@@ -57,7 +71,7 @@ impl Arguments {
 
     /// The URL of the owner of the tables.
     pub(crate) fn migration_url(&self) -> Option<String> {
-        self.migration_url.clone().or_else(|| variable(MIGRATION_URL))
+        self.owner.url()
     }
 }
 
@@ -80,6 +94,17 @@ impl Database {
             )),
             file => Self::File(file.into()),
         })
+    }
+
+    /// For a command that only reads: a file that is not there would be made.
+    pub(crate) fn must_be_there(&self) -> Result<(), HostError> {
+        match self {
+            Self::File(path) if !path.exists() => Err(HostError::not_found(format!(
+                "there is no database {}; name another one",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The database as the facade opens it.

@@ -32,7 +32,7 @@ mod environment;
 mod open;
 
 pub use environment::{SystemClock, SystemIds, random_key};
-pub use open::{OpenError, StorageUrl, host, storage};
+pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
     DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, ParkedDelivery, PluginHost,
@@ -51,6 +51,7 @@ pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
     LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
+pub use erp_plugin_storage::copy;
 pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, Transaction, UsageTotal};
 #[cfg(feature = "postgres")]
 pub use erp_plugin_storage_postgres as postgres;

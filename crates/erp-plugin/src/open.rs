@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use erp_plugin_host::{PluginHost, PluginHostBuilder};
+use erp_plugin_storage::transfer::Transfer;
 use erp_plugin_storage::{Storage, StorageError};
 #[cfg(feature = "postgres")]
 use erp_plugin_storage_postgres::{InvalidUrl, PostgresOptions, PostgresStorage};
@@ -87,6 +88,12 @@ impl fmt::Debug for StorageUrl {
 
 /// Opens the storage that a URL names.
 pub async fn storage(url: impl Into<StorageUrl>) -> Result<Arc<dyn Storage>, OpenError> {
+    let storage: Arc<dyn Storage> = transfer(url).await?;
+    Ok(storage)
+}
+
+/// As [`storage`], for a [`copy`](crate::copy): with what only that does.
+pub async fn transfer(url: impl Into<StorageUrl>) -> Result<Arc<dyn Transfer>, OpenError> {
     let StorageUrl { url, migration_url } = url.into();
     match url.split_once(':') {
         Some(("sqlite", _)) if migration_url.is_some() => Err(OpenError::NoRoles),
@@ -105,7 +112,7 @@ pub async fn host(url: impl Into<StorageUrl>) -> Result<PluginHostBuilder, OpenE
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite(file: &str) -> Result<Arc<dyn Storage>, OpenError> {
+fn sqlite(file: &str) -> Result<Arc<dyn Transfer>, OpenError> {
     let options = match file {
         ":memory:" => SqliteOptions::memory(),
         file => SqliteOptions::file(file),
@@ -114,12 +121,12 @@ fn sqlite(file: &str) -> Result<Arc<dyn Storage>, OpenError> {
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn sqlite(_: &str) -> Result<Arc<dyn Storage>, OpenError> {
+fn sqlite(_: &str) -> Result<Arc<dyn Transfer>, OpenError> {
     Err(OpenError::LeftOut { backend: "SQLite", feature: "sqlite" })
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str, migration_url: Option<&str>) -> Result<Arc<dyn Storage>, OpenError> {
+async fn postgres(url: &str, migration_url: Option<&str>) -> Result<Arc<dyn Transfer>, OpenError> {
     let options = PostgresOptions::from_url(url)?;
     let options = match migration_url {
         Some(url) => options.migration_url(url)?,
@@ -129,7 +136,7 @@ async fn postgres(url: &str, migration_url: Option<&str>) -> Result<Arc<dyn Stor
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(_: &str, _: Option<&str>) -> Result<Arc<dyn Storage>, OpenError> {
+async fn postgres(_: &str, _: Option<&str>) -> Result<Arc<dyn Transfer>, OpenError> {
     Err(OpenError::LeftOut { backend: "Postgres", feature: "postgres" })
 }
 

@@ -1,6 +1,8 @@
 //! The commands, one file each, and how they are told apart.
 
+mod backup;
 mod compile_worker;
+mod copy;
 mod db;
 mod demo;
 mod demo_data;
@@ -35,7 +37,10 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
+    Copy(copy::Arguments),
     Db(db::Arguments),
+    Backup(backup::BackupArguments),
+    Restore(backup::RestoreArguments),
     Demo(demo::Arguments),
     DemoData(demo_data::Arguments),
     Limits(limits::Arguments),
@@ -48,10 +53,11 @@ pub(crate) fn main() -> ExitCode {
     let json = match &command {
         Command::Run(arguments) => arguments.json,
         Command::Inspect(arguments) => arguments.json,
+        Command::Copy(arguments) => arguments.json,
         Command::Db(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
         Command::Limits(arguments) => arguments.json,
-        Command::DemoData(_) | Command::CompileWorker(_) => false,
+        Command::Backup(_) | Command::Restore(_) | Command::DemoData(_) | Command::CompileWorker(_) => false,
     };
     run(&command).unwrap_or_else(|error| {
         output::error(&error, json);
@@ -67,6 +73,9 @@ fn run(command: &Command) -> Result<ExitCode> {
     let exit = match command {
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
         Command::Inspect(arguments) => runtime.block_on(inspect::run(arguments)),
+        Command::Backup(arguments) => backup::backup(arguments),
+        Command::Restore(arguments) => backup::restore(arguments),
+        Command::Copy(arguments) => runtime.block_on(copy::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
         Command::DemoData(arguments) => demo_data::run(arguments),
