@@ -6,7 +6,7 @@
 //! Where to look first: `connection` says why connections are as they are, `writer` how several invocations share
 //! one commit, `pool` who gets a connection next, `session` what every statement passes through.
 //!
-//! [`backup`] and [`restore`] work on files, beside whatever has them open.
+//! [`backup()`] and [`restore`] work on files, beside whatever has them open.
 //!
 //! Needs a Tokio runtime with time enabled. On a multi-thread runtime (what a host has) commits and scans move other
 //! tasks off their thread first; on a current-thread runtime they make them wait.
