@@ -157,6 +157,7 @@ macro_rules! operations {
     ) => {
         /// What becomes of each call on its way to the storage below. Every method passes it on; override what is to
         /// be otherwise.
+        #[allow(clippy::too_many_arguments, reason = "those of the operation, and the transaction")]
         #[async_trait]
         pub trait Interceptor: Send + Sync {
             /// Of [`Storage::begin`].

@@ -24,6 +24,7 @@ mod versions;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use erp_plugin_storage::{Mode, Storage};
 
@@ -35,15 +36,18 @@ use deleted::SeesDeleted;
 use events::{End, NoToken};
 use pages::Sorted;
 use tenants::{NoTenantPredicate, TenantLeftBehind};
-use transactions::{EachQueryAlone, KeepsAWrite};
+use transactions::{EachQueryAlone, KeepsAWrite, Meeting};
+use versions::CheckedInAnotherTransaction;
 
 /// A case of the suite.
 #[derive(Clone, Copy)]
 struct Case {
     /// `module::name`.
     name: &'static str,
-    run: fn(Arc<dyn Storage>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    run: fn(Arc<dyn Storage>) -> Running,
 }
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A promise that is broken, and the case that must notice.
 struct Sabotage {
@@ -133,9 +137,10 @@ sabotages! {
         => versions::an_update_with_a_stale_version_is_rejected_and_told_the_present_one;
     "no version check in a batch": versions::NoVersionCheckInBatches
         => batch::each_update_of_many_ends_as_it_would_alone;
-    "version check as a separate read": versions::CheckedInAnotherTransaction
+    "version check as a separate read": CheckedInAnotherTransaction(Meeting::of(Duration::from_secs(1)))
         => versions::of_writers_with_one_version_exactly_one_wins;
-    "updates lost after a separate version check": versions::CheckedInAnotherTransaction
+    "updates lost after a separate version check":
+        CheckedInAnotherTransaction(Meeting::of(Duration::from_millis(10)))
         => versions::no_update_is_lost_among_many_writers;
     "version not raised": versions::NotRaised => versions::versions_rise_by_one;
     "version not raised by an update of nothing": versions::NotRaisedByNothing
@@ -155,11 +160,11 @@ sabotages! {
         => transactions::a_read_transaction_refuses_to_write;
     "the deadline is not looked at": transactions::Begins(transactions::without_a_deadline)
         => transactions::past_the_deadline_nothing_more_is_done;
-    "a read transaction sees many moments": EachQueryAlone(Mode::Read)
+    "a read transaction sees many moments": EachQueryAlone::of(Mode::Read)
         => isolation::a_read_transaction_sees_one_moment;
-    "a writer reads in another transaction, and inserts": EachQueryAlone(Mode::Write)
+    "a writer reads in another transaction, and inserts": EachQueryAlone::of(Mode::Write)
         => isolation::query_then_insert_if_none_leaves_one;
-    "a writer reads in another transaction, and updates": EachQueryAlone(Mode::Write)
+    "a writer reads in another transaction, and updates": EachQueryAlone::of(Mode::Write)
         => isolation::what_one_reads_the_other_does_not_change_meanwhile;
 
     "cursor skips on equal sort keys": pages::AsksFor(pages::after_equal_keys)

@@ -1,8 +1,9 @@
 //! A backend whose transactions are not one or nothing.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -18,8 +19,27 @@ use erp_plugin_storage::{
 
 use crate::intercept::{Interceptor, Opened};
 
-/// Long enough for others to come in between.
-pub(super) const MEANWHILE: Duration = Duration::from_millis(5);
+/// Where transactions that have read wait for another one to read the same, so that it does not take luck for two to
+/// come between each other.
+pub(super) struct Meeting {
+    patience: Duration,
+    came: AtomicU64,
+}
+
+impl Meeting {
+    /// A meeting at which nobody waits longer than this.
+    pub(super) fn of(patience: Duration) -> Self {
+        Self { patience, came: AtomicU64::new(0) }
+    }
+
+    pub(super) async fn with_another(&self) {
+        let ours = self.came.fetch_add(1, Ordering::SeqCst) + 1;
+        let until = Instant::now() + self.patience;
+        while self.came.load(Ordering::SeqCst) == ours && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
 
 /// The first record that a transaction inserted.
 struct Insertion {
@@ -200,7 +220,16 @@ impl Interceptor for Begins {
 }
 
 /// Each query of such a transaction sees its own moment.
-pub(super) struct EachQueryAlone(pub(super) Mode);
+pub(super) struct EachQueryAlone {
+    mode: Mode,
+    meeting: Meeting,
+}
+
+impl EachQueryAlone {
+    pub(super) fn of(mode: Mode) -> Self {
+        Self { mode, meeting: Meeting::of(Duration::from_secs(1)) }
+    }
+}
 
 #[async_trait]
 impl Interceptor for EachQueryAlone {
@@ -213,14 +242,14 @@ impl Interceptor for EachQueryAlone {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<QueryOutcome> {
         let (scope, options) = (opened.scope().clone(), opened.options());
-        if options.mode != self.0 {
+        if options.mode != self.mode {
             return opened.inner().query(entity, filter, page, sink).await;
         }
         opened.exchange(&scope, TransactionOptions { mode: Mode::Read, ..options }).await?;
         let outcome = opened.inner().query(entity, filter, page, sink).await?;
         opened.pause().await?;
         if options.mode.writes() {
-            tokio::time::sleep(MEANWHILE).await;
+            self.meeting.with_another().await;
             opened.exchange(&scope, options).await?;
         }
         Ok(outcome)

@@ -10,7 +10,7 @@ use erp_plugin_storage::{
 };
 
 use super::rows::{self, Altered, Row};
-use super::transactions::MEANWHILE;
+use super::transactions::Meeting;
 use crate::intercept::{Interceptor, Opened};
 
 /// Versions are not looked at.
@@ -61,7 +61,7 @@ impl Interceptor for NoVersionCheckInBatches {
 }
 
 /// The version is checked in one transaction and the record written in the next.
-pub(super) struct CheckedInAnotherTransaction;
+pub(super) struct CheckedInAnotherTransaction(pub(super) Meeting);
 
 #[async_trait]
 impl Interceptor for CheckedInAnotherTransaction {
@@ -84,7 +84,7 @@ impl Interceptor for CheckedInAnotherTransaction {
             return Ok(UpdateOutcome::VersionMismatch { actual: row.version });
         }
         opened.pause().await?;
-        tokio::time::sleep(MEANWHILE).await;
+        self.0.with_another().await;
         opened.exchange(&scope, options).await?;
         NoVersionCheck.update(opened, entity, id, expected, change, stamp, sink).await
     }
