@@ -6,6 +6,7 @@ mod demo;
 mod demo_data;
 mod inspect;
 mod limits;
+mod records;
 mod run;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
+    Records(records::Arguments),
     Db(db::Arguments),
     Demo(demo::Arguments),
     DemoData(demo_data::Arguments),
@@ -48,6 +50,7 @@ pub(crate) fn main() -> ExitCode {
     let json = match &command {
         Command::Run(arguments) => arguments.json,
         Command::Inspect(arguments) => arguments.json,
+        Command::Records(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
         Command::Limits(arguments) => arguments.json,
@@ -67,6 +70,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     let exit = match command {
         Command::Run(arguments) => runtime.block_on(run::run(arguments)),
         Command::Inspect(arguments) => runtime.block_on(inspect::run(arguments)),
+        Command::Records(arguments) => runtime.block_on(records::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
         Command::DemoData(arguments) => demo_data::run(arguments),
