@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Refused,
     /// The handler answered with an error.
     HandlerError,
+    /// Some of the records were refused; the others are in.
+    SomeRefused,
     /// The plugin was stopped.
     Stopped,
 }
@@ -28,7 +30,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Refused => 3,
-            Exit::HandlerError => 4,
+            Exit::HandlerError | Exit::SomeRefused => 4,
             Exit::Stopped => 5,
         })
     }

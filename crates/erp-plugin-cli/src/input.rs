@@ -52,19 +52,33 @@ pub(crate) fn install_options(
     Ok(InstallOptions { name, ..InstallOptions::default() })
 }
 
-/// A payload: JSON, or `@` and the file that holds it.
-pub(crate) fn payload(text: &str) -> Result<Value> {
+/// The value of an option: JSON, or `@` and the file that holds it.
+pub(crate) fn json(text: &str, option: &str) -> Result<Value> {
     let (json, place) = match text.strip_prefix('@') {
         Some(path) => {
             let json = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
             (json, path)
         }
-        None => (text.to_owned(), "--payload"),
+        None => (text.to_owned(), option),
     };
-    serde_json::from_str(&json).map_err(|error| {
-        HostError::invalid(format!("{place} is not JSON: {error}; give --payload JSON or --payload @FILE"))
-            .into()
-    })
+    parsed(&json, place, &format!("give {option} JSON or {option} @FILE"))
+}
+
+/// As [`json`], of an argument: also `-` for what standard input holds.
+pub(crate) fn json_or_stdin(text: &str) -> Result<Value> {
+    if text == "-" {
+        let json = std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?;
+        return parsed(&json, "standard input", "give one JSON value");
+    }
+    if text.starts_with('@') {
+        return json(text, "DATA");
+    }
+    parsed(text, "DATA", "give JSON, @FILE, or - for standard input")
+}
+
+fn parsed(json: &str, place: &str, way_out: &str) -> Result<Value> {
+    serde_json::from_str(json)
+        .map_err(|error| HostError::invalid(format!("{place} is not JSON: {error}; {way_out}")).into())
 }
 
 /// A plugin's configuration: a JSON object, or TOML, whose keys are the plugin's own.
@@ -79,29 +93,27 @@ pub(crate) fn config(path: &Path) -> Result<Map<String, Value>> {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
         wrong("TOML, nor a JSON object", format!("line {line}: {}", error.message()))
     })?;
-    Ok(table.into_iter().map(|(key, value)| (key, json(value))).collect())
+    Ok(table.into_iter().map(|(key, value)| (key, from_toml(value))).collect())
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
-fn json(value: toml::Value) -> Value {
+fn from_toml(value: toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::String(text),
         toml::Value::Integer(number) => Value::from(number),
         toml::Value::Float(number) => Value::from(number),
         toml::Value::Boolean(truth) => Value::from(truth),
         toml::Value::Datetime(time) => Value::String(time.to_string()),
-        toml::Value::Array(list) => list.into_iter().map(json).collect(),
-        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, json(value))).collect(),
+        toml::Value::Array(list) => list.into_iter().map(from_toml).collect(),
+        toml::Value::Table(table) => table.into_iter().map(|(key, value)| (key, from_toml(value))).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn config_of(text: &str) -> Result<Map<String, Value>> {
@@ -113,7 +125,7 @@ mod tests {
 
     #[test]
     fn configuration_is_json_or_toml() {
-        let expected = json!({ "greeting": "hi", "limits": { "most": 3 } });
+        let expected = serde_json::json!({ "greeting": "hi", "limits": { "most": 3 } });
         for text in
             [" {\"greeting\":\"hi\",\"limits\":{\"most\":3}}", "greeting = \"hi\"\n[limits]\nmost = 3\n"]
         {
@@ -125,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_payload_that_is_no_json_says_where_it_came_from() {
-        let error = payload("{oops").unwrap_err().to_string();
+        let error = json("{oops", "--payload").unwrap_err().to_string();
         assert!(error.starts_with("invalid-input: --payload is not JSON"), "{error}");
     }
 }

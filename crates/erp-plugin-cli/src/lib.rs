@@ -1,4 +1,5 @@
-//! The command line: runs a plugin once, looks into one, and demonstrates a whole host at work.
+//! The command line: runs a plugin once, looks into one, works on the records of a database, and demonstrates a whole
+//! host at work.
 //!
 //! A composition root: here the facade gets its backend (Cargo features), its compiler (a child process, since a
 //! component is code that nobody trusts), its code cache and its limits. What a command means stands in
@@ -16,6 +17,7 @@ mod database;
 pub mod demo;
 mod exit;
 mod host;
+mod identity;
 mod input;
 mod output;
 mod values;

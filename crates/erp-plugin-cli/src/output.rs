@@ -42,7 +42,26 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Writes a result for programs: one object on one line.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
-    print(&format!("{}\n", serde_json::to_string(value)?))
+    print(&format!("{}\n", json(value)?))
+}
+
+/// JSON on one line. What could move a terminal's cursor or turn its text around is written as `\u009b`: it stands in
+/// strings alone, where that means the same.
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_string(value)?;
+    let is_safe = |text: &str| erp_plugin::escape_control(text, usize::MAX) == text;
+    if is_safe(&json) {
+        return Ok(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_safe(c.encode_utf8(&mut [0; 4])) {
+            out.push(c);
+        } else {
+            out += &format!("\\u{:04x}", u32::from(c));
+        }
+    }
+    Ok(out)
 }
 
 /// Writes an error: one line, and with `json` an object on standard output as well.
@@ -66,7 +85,26 @@ pub(crate) fn note(text: &str) {
     say(HEADING, "note", text);
 }
 
+/// What is wrong with one line of many; the rest goes on.
+pub(crate) fn refused(line: u64, code: &str, why: &str) {
+    let text = erp_plugin::escape_control(&format!("{code}: {why}"), usize::MAX);
+    say(BAD, &format!("line {line}"), &text);
+}
+
 fn say(style: Style, kind: &str, text: &str) {
     // There is nowhere left to report that standard error cannot be written.
     drop(writeln!(anstream::stderr().lock(), "{style}{kind}:{style:#} {text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_moves_no_cursor_and_means_the_same() {
+        let value = json!({ "a": "库\u{9b}31m\u{202e}\u{1b}\u{7f}" });
+        let text = super::json(&value).unwrap();
+        assert_eq!(text, r#"{"a":"库\u009b31m\u202e\u001b\u007f"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

@@ -1,6 +1,8 @@
-//! Sizes and durations as people write them.
+//! Sizes, durations and moments as people write them.
 
 use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
 const DURATIONS: [(&str, u64); 3] = [("ms", 1), ("s", 1_000), ("m", 60_000)];
@@ -16,6 +18,41 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .filter(|_| !text.trim().ends_with(|last: char| last.is_ascii_digit()))
         .map(Duration::from_millis)
         .ok_or_else(|| "write it as 500ms, 2s or 1m".to_owned())
+}
+
+const AGES: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// A moment: named, or so long before now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    At(DateTime<Utc>),
+    Ago(TimeDelta),
+}
+
+impl Moment {
+    /// The moment, seen from now; `None` before there was time.
+    pub(crate) fn seen_from(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Ago(age) => now.checked_sub_signed(age),
+        }
+    }
+}
+
+/// Reads `90d`, `12h`, `2026-01-31` (when that day begins, in UTC) or `2026-01-31T09:30:00Z`.
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
+    let text = text.trim();
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Moment::At(time.to_utc()));
+    }
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        return Ok(Moment::At(day.and_time(NaiveTime::MIN).and_utc()));
+    }
+    amount(text, &AGES, 0)
+        .filter(|_| !text.ends_with(|last: char| last.is_ascii_digit()))
+        .and_then(|seconds| TimeDelta::try_seconds(i64::try_from(seconds).ok()?))
+        .map(Moment::Ago)
+        .ok_or_else(|| "write it as 90d, 12h, 2026-01-31 or 2026-01-31T09:30:00Z".to_owned())
 }
 
 /// A whole number of at least `least`, with or without one of the units.
@@ -64,6 +101,27 @@ mod tests {
         for bad in ["", "2", "2h", "0s", "s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn moments_are_ages_days_or_times() {
+        let now: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
+        for (text, expected) in [
+            ("90d", "2025-12-01T12:00:00Z"),
+            ("0d", "2026-03-01T12:00:00Z"),
+            ("1w", "2026-02-22T12:00:00Z"),
+            ("36h", "2026-02-28T00:00:00Z"),
+            ("2026-01-31", "2026-01-31T00:00:00Z"),
+            ("2026-01-31T09:30:00+08:00", "2026-01-31T01:30:00Z"),
+        ] {
+            let expected: DateTime<Utc> = expected.parse().unwrap();
+            assert_eq!(moment(text).unwrap().seen_from(now), Some(expected), "{text}");
+        }
+        for bad in ["", "90", "d", "-1d", "90 y", "2026-02-30", "99999999999999999999d", "9999999999999999d"]
+        {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
+        assert_eq!(moment("999999999999d").unwrap().seen_from(now), None);
     }
 
     #[test]

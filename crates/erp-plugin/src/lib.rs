@@ -43,9 +43,9 @@ pub use erp_plugin_host_api::{
     escape_control,
 };
 pub use erp_plugin_model::{
-    Clock, ErrorCode, EventId, EventType, HostError, IdGenerator, Identity, IdentityKind, InvocationId,
-    Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId, UserId, Version, limits, manifest,
-    schema, usage,
+    Clock, EntityRef, ErrorCode, EventId, EventType, HostError, IdGenerator, Identity, IdentityKind,
+    InvocationId, Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId, UserId, Version, limits,
+    manifest, schema, usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,

@@ -8,6 +8,7 @@ mod demo;
 mod demo_data;
 mod inspect;
 mod limits;
+mod records;
 mod run;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Command {
     Run(run::Arguments),
     Inspect(inspect::Arguments),
     Copy(copy::Arguments),
+    Records(records::Arguments),
     Db(db::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
@@ -54,6 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(arguments) => arguments.json,
         Command::Inspect(arguments) => arguments.json,
         Command::Copy(arguments) => arguments.json,
+        Command::Records(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
         Command::Limits(arguments) => arguments.json,
@@ -76,6 +79,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Backup(arguments) => backup::backup(arguments),
         Command::Restore(arguments) => backup::restore(arguments),
         Command::Copy(arguments) => runtime.block_on(copy::run(arguments)),
+        Command::Records(arguments) => runtime.block_on(records::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
         Command::DemoData(arguments) => demo_data::run(arguments),

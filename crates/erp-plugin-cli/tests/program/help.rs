@@ -15,16 +15,38 @@ fn every_command_is_listed_but_the_hidden_one() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    assert_eq!(commands, ["run", "inspect", "demo", "demo-data", "limits", "help"]);
+    assert_eq!(commands, ["run", "inspect", "records", "db", "demo", "demo-data", "limits", "help"]);
 }
 
 #[test]
 fn every_command_shows_how_it_is_called() {
-    for command in ["run", "inspect", "demo", "demo-data", "limits"] {
+    for command in ["run", "inspect", "records", "demo", "demo-data", "limits"] {
         let help = erp_plugin([command, "--help"]).stdout;
         let examples =
             help.lines().filter(|line| line.starts_with(&format!("  erp-plugin {command}"))).count();
         assert!(examples >= 1, "{command}: {help}");
+    }
+}
+
+#[test]
+fn every_verb_of_records_shows_how_it_is_called() {
+    let help = erp_plugin(["records", "--help"]).stdout;
+    for verb in [
+        "insert",
+        "get",
+        "query",
+        "update",
+        "delete",
+        "restore",
+        "purge",
+        "count",
+        "aggregate",
+        "export",
+        "import",
+    ] {
+        assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
+        let help = erp_plugin(["records", verb, "--help"]).stdout;
+        assert!(help.contains(&format!("erp-plugin records {verb} inventory.item ")), "{verb}: {help}");
     }
 }
 

@@ -5,5 +5,7 @@
 mod demo;
 mod help;
 mod inspect;
+mod place;
 mod program;
+mod records;
 mod run;

@@ -1,20 +1,19 @@
 //! `erp-plugin run`: one plugin, one event, and everything that came of it.
 
 mod report;
-mod rights;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use erp_plugin::limits::{LimitKind, Limits};
-use erp_plugin::{EventType, Identity, PluginHost, PluginName, PluginSummary, TenantId, UserId};
+use erp_plugin::{EventType, PluginHost, PluginName, PluginSummary, TenantId};
 
 use crate::exit::{CODES, Exit};
 use crate::host::{self, HostOptions};
+use crate::identity::{self, UserRights};
 use crate::{database, input, output, values};
 use report::Report;
-use rights::UserRights;
 
 /// Let a plugin handle one event, and show what it did
 ///
@@ -47,15 +46,8 @@ pub(crate) struct Arguments {
     tenant: TenantId,
     #[command(flatten)]
     database: database::Arguments,
-    /// Act as this user
-    #[arg(long, value_name = "U")]
-    user: Option<UserId>,
-    /// A role of the user, by name; may be given several times
-    #[arg(long = "role", value_name = "R", requires = "user")]
-    roles: Vec<String>,
-    /// A permission of the user, such as crm.lead.update or crm.*; may be given several times
-    #[arg(long = "permission", value_name = "P", requires = "user")]
-    permissions: Vec<String>,
+    #[command(flatten)]
+    acting: identity::Arguments,
     /// The plugin's configuration in this tenant: a JSON object or TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -94,11 +86,11 @@ fn memory(text: &str) -> Result<u64, String> {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
-    let payload = input::payload(&arguments.payload)?;
+    let payload = input::json(&arguments.payload, "--payload")?;
     let config = arguments.config.as_deref().map(input::config).transpose()?.unwrap_or_default();
     let component = input::component(&arguments.component)?;
     let options = input::install_options(&arguments.component, &component, arguments.name.clone())?;
-    let (identity, rights) = arguments.identity()?;
+    let (identity, rights) = arguments.acting.identity(&arguments.tenant)?;
     let host = arguments.host(rights).await?;
 
     let tenant = arguments.tenant.as_str();
@@ -131,17 +123,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 impl Arguments {
-    /// Who acts, and what they may do.
-    fn identity(&self) -> Result<(Identity, UserRights)> {
-        let Some(user) = &self.user else {
-            let system = Identity::system(self.tenant.clone(), UserId::parse("system")?, None);
-            return Ok((system, UserRights::nobody()));
-        };
-        let identity =
-            Identity { roles: self.roles.clone(), ..Identity::user(self.tenant.clone(), user.clone()) };
-        Ok((identity, UserRights::of(user.clone(), &self.permissions)))
-    }
-
     fn limits(&self) -> Limits {
         let defaults = Limits::default();
         Limits {

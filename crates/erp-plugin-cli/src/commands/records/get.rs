@@ -1,0 +1,27 @@
+//! `erp-plugin records get`: one record by its id.
+
+use anyhow::Result;
+
+use super::target::Target;
+use crate::exit::Exit;
+use crate::output;
+
+/// Show one record
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin records get inventory.item 019ab3c4-9c1e-7d54-8a8e-0d6f0a1b2c3d --db erp.db --tenant acme")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// The record's id
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+    let id = arguments.target.id(&arguments.id)?;
+    let opened = arguments.target.to_read().await?;
+    output::print_json(&opened.records().get(&opened.entity, id).await?)?;
+    Ok(Exit::Done)
+}

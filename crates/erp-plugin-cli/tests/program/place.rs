@@ -1,0 +1,62 @@
+//! A database for a test: a file, or one on the server that `ERP_PLUGIN_TEST_POSTGRES` names.
+
+use std::env;
+
+use erp_plugin_storage_postgres::TemporaryDatabase;
+use tempfile::TempDir;
+
+const SERVER: &str = "ERP_PLUGIN_TEST_POSTGRES";
+
+/// A database, gone at the end, and a folder for files beside it.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) database: String,
+    _kept: Option<TemporaryDatabase>,
+}
+
+impl Place {
+    pub(crate) fn file() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("erp.db").display().to_string();
+        Self { folder, database, _kept: None }
+    }
+
+    /// Without a server tests say so and pass, in CI they fail.
+    pub(crate) fn on_server() -> Option<Self> {
+        if !cfg!(feature = "postgres") {
+            eprintln!("NOT RUN: the program was built without Postgres; cargo test --workspace has it");
+            return None;
+        }
+        let Some(server) = env::var(SERVER).ok().filter(|url| !url.is_empty()) else {
+            assert!(env::var_os("CI").is_none(), "{SERVER} is not set, and CI is");
+            eprintln!("NOT RUN: {SERVER} is not set; cargo xtask with-postgres cargo test sets it");
+            return None;
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let database = runtime.block_on(TemporaryDatabase::create(&server)).unwrap();
+        let url = database.url().to_owned();
+        Some(Self { folder: tempfile::tempdir().unwrap(), database: url, _kept: Some(database) })
+    }
+
+    /// The path of a file in the folder.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+}
+
+/// Makes of each function of a test's place two tests: one on a file, one on the server.
+macro_rules! on_every_backend {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[test] fn $name() { super::$name(&crate::place::Place::file()); })*
+        }
+        mod postgres {
+            $(#[test] fn $name() {
+                if let Some(place) = crate::place::Place::on_server() {
+                    super::$name(&place);
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_every_backend;
