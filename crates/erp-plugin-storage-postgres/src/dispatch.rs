@@ -93,7 +93,7 @@ pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
      ORDER BY c.turn FOR UPDATE OF s SKIP LOCKED";
 /// Claims the heads of streams that are locked, and notes those that have none as idle: tenants, plugins, keys. Sent
 /// apart from what locks them, so that it sees what was appended until then.
-const CLAIM: &str = "WITH held AS (
+pub(crate) const CLAIM: &str = "WITH held AS (
          SELECT s.tenant_id, s.plugin, s.key, s.turn, d.number, d.seq
          FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS s(tenant_id, plugin, key, turn)
          LEFT JOIN LATERAL (

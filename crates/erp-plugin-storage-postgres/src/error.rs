@@ -108,6 +108,8 @@ fn postgres_kind(error: &tokio_postgres::Error) -> ErrorKind {
         "XX" if matches!(code, "XX001" | "XX002") => ErrorKind::Corrupt,
         // A standby, or a database that was set read-only.
         "25" if code == "25006" => ErrorKind::ReadOnly,
+        // Failed before, in a statement whose answer nobody waited for.
+        "25" if code == "25P02" => ErrorKind::TransactionLost,
         "25" if code == "25P03" => ErrorKind::DeadlineExceeded,
         _ if code == NO_TENANT => ErrorKind::Bug,
         _ => ErrorKind::Bug,

@@ -20,6 +20,13 @@
 //! # }
 //! ```
 
+// What makes databases for the tests in `tests/` makes them for those in here too.
+#[cfg(test)]
+extern crate self as erp_plugin_storage_postgres;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 mod access;
 mod aggregate;
 mod batch;
@@ -35,6 +42,8 @@ mod journal;
 mod migrations;
 mod names;
 mod options;
+#[cfg(test)]
+mod plans;
 mod query;
 mod records;
 mod registry;

@@ -15,7 +15,7 @@ const POOL_SIZE: usize = 16;
 /// The most that it may say: beyond that a pooler in front of Postgres serves better.
 const MAX_POOL_SIZE: usize = 1000;
 /// How long connecting may take, unless the URL says `connect_timeout`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A URL that cannot be used, and why. Never shows the URL itself, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,6 +13,7 @@ use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::{Page, SortKey, Start};
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{EntitySchema, TenantId, Value};
+use erp_plugin_storage::layout::index_of;
 use tokio_postgres::types::Type;
 
 use crate::error::{Error, Result};
@@ -60,11 +61,7 @@ impl<'a> Question<'a> {
         sql.push("SELECT ").push(&self.statements.columns);
         self.push_from(&mut sql)?;
         self.push_part(&mut sql, part)?;
-        // Where the first key is the same for all, the others are the order.
-        let keys = match part {
-            Part::Absent => page.sort.get(1..).unwrap_or_default(),
-            Part::Whole | Part::Present => &page.sort,
-        };
+        let keys = self.keys(part);
         match (&page.start, part) {
             (Start::Offset(_), _) => {}
             (Start::After(values), Part::Absent) => {
@@ -74,13 +71,16 @@ impl<'a> Question<'a> {
                 }
             }
             (Start::After(values), part) => {
+                let values = values.get(..keys.len()).unwrap_or_default();
                 push_after(&mut sql, schema, keys, values, part == Part::Present)?;
             }
         }
-        for (index, SortKey { column, descending }) in keys.iter().enumerate() {
+        let named = if part == Part::Absent && self.names_absent() { &page.sort } else { keys };
+        for (index, SortKey { column, descending }) in named.iter().enumerate() {
             sql.push(if index == 0 { " ORDER BY " } else { ", " }).push(&column_name(schema, column)?.0);
-            let is_present = index == 0 && part == Part::Present;
-            sql.push(match (descending, is_present || !is_nullable(schema, column)) {
+            // Of the first key all are present, or none is.
+            let is_uniform = index == 0 && (part == Part::Present || named.len() > keys.len());
+            sql.push(match (descending, is_uniform || !is_nullable(schema, column)) {
                 (false, _) => "",
                 // Only what is said differs: the index is in this order.
                 (true, true) => " DESC",
@@ -93,6 +93,31 @@ impl<'a> Question<'a> {
             sql.push(" OFFSET ").push_parameter(Parameter::Integer(skipped), Type::INT8);
         }
         Ok(sql)
+    }
+
+    /// Whether the first key is to be named in the order of those that do not have it: Postgres does not see that it is
+    /// the same for all of them, and would pass over the index that has them in their order.
+    fn names_absent(&self) -> bool {
+        match self.page.sort.first().map(|key| &key.column) {
+            Some(Column::Field(position)) => {
+                let index = self.schema.fields().get(*position).and_then(|field| index_of("", field));
+                index.is_some_and(|index| !index.unique)
+            }
+            _ => false,
+        }
+    }
+
+    /// What decides the order of a part: where the first key is the same for all, the others; where no two have the
+    /// same, the first alone, which is also all that its index is in the order of.
+    fn keys(&self, part: Part) -> &'a [SortKey] {
+        let Self { schema, page, .. } = *self;
+        match (part, page.sort.first()) {
+            (Part::Absent, _) => page.sort.get(1..).unwrap_or_default(),
+            (Part::Whole | Part::Present, Some(first)) if is_unique(schema, &first.column) => {
+                page.sort.get(..1).unwrap_or_default()
+            }
+            (Part::Whole | Part::Present, _) => &page.sort,
+        }
     }
 
     /// The count of all records of a part.
@@ -136,15 +161,19 @@ pub(crate) fn push_from<'a>(
 
 /// Whether an index leads to all that can match, a record for each value asked for.
 pub(crate) fn finds_few(schema: &EntitySchema, matching: &Filter) -> bool {
-    let is_unique = |column: &Column| match column {
+    match matching {
+        Filter::Compare(column, Comparison::Eq, _) | Filter::In(column, _) => is_unique(schema, column),
+        Filter::All(filters) => filters.iter().any(|filter| finds_few(schema, filter)),
+        _ => false,
+    }
+}
+
+/// Whether no two live records of a tenant have the same value there.
+fn is_unique(schema: &EntitySchema, column: &Column) -> bool {
+    match column {
         Column::System(field) => *field == SystemField::Id,
         Column::Field(position) => schema.fields().get(*position).is_some_and(|field| field.unique),
         Column::Document(_) => false,
-    };
-    match matching {
-        Filter::Compare(column, Comparison::Eq, _) | Filter::In(column, _) => is_unique(column),
-        Filter::All(filters) => filters.iter().any(|filter| finds_few(schema, filter)),
-        _ => false,
     }
 }
 

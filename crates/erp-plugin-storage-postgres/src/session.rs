@@ -142,6 +142,13 @@ impl Session {
         Ok(())
     }
 
+    /// Ends the transaction and keeps what it wrote, sending nothing else.
+    pub(crate) async fn commit_alone(&mut self) -> StorageResult<Committed> {
+        let client = self.client();
+        // Whoever stopped reading an answer does not know how it ended, and COMMIT does not tell either.
+        self.commit(async { Ok(()) }, async { client.batch("SELECT 1").await }).await
+    }
+
     /// Ends the transaction and keeps what it wrote. What `last` sends goes out in one go with COMMIT and must succeed;
     /// `prepare` makes that possible.
     pub(crate) async fn commit(
@@ -158,7 +165,7 @@ impl Session {
         else {
             return Ok(Committed::Unknown);
         };
-        // COMMIT of a transaction that failed says that it was rolled back, which is no error.
+        // COMMIT of a transaction that failed says that it was rolled back, which is no error; what went before is.
         match done.and(committed) {
             Ok(()) => {
                 self.state = State::Ended;

@@ -8,6 +8,8 @@
 //! entities' records apart, and nothing keeps the host's own work out of them.
 
 use erp_plugin_storage::ErrorKind;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client as Driver, Row};
 
@@ -15,7 +17,7 @@ use crate::connection::{Roles, chain, quote};
 use crate::error::{Error, Result};
 use crate::migrations::{MIGRATIONS, known};
 use crate::names::{read_boolean, read_integer, read_text};
-use crate::options::{InvalidUrl, PostgresOptions, Target, parse};
+use crate::options::{CONNECT_TIMEOUT, InvalidUrl, PostgresOptions, Target, parse};
 use crate::tls;
 
 /// The oldest Postgres that has all that is used.
@@ -177,7 +179,7 @@ pub async fn check(options: &PostgresOptions) -> std::result::Result<Vec<Finding
     };
     findings.push(check_version(&found));
     findings.extend(check_roles(&client, options, &found).await?);
-    findings.push(check_walls(&client).await?);
+    findings.push(check_walls(&client, &found.roles).await?);
     Ok(findings)
 }
 
@@ -203,15 +205,19 @@ pub(crate) struct Found {
 
 /// What a storage needs to know of a database before it works with it.
 pub(crate) async fn look(target: &Target) -> Result<Found> {
-    let connector = tls::connector(&target.tls)?;
-    let (client, connection) =
-        target.config.connect(connector).await.map_err(|error| Error::Pool(chain(&error)))?;
-    let connection = tokio::spawn(connection);
+    let (client, connection) = dial(target).await?;
     let found = found(&client).await;
     drop(client);
     // It ends with its client.
     drop(connection.await);
-    let found = found?.ok_or_else(|| Error::Kind(ErrorKind::NeedsMigration))?;
+    let found = found.map_err(|error| match &error {
+        // What we make, everybody may look at.
+        Error::Postgres(refused) if refused.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            Error::Kind(ErrorKind::Foreign)
+        }
+        _ => error,
+    })?;
+    let found = found.ok_or_else(|| Error::Kind(ErrorKind::NeedsMigration))?;
     if found.oldest_host > known() {
         return Err(Error::Kind(ErrorKind::TooNew));
     }
@@ -533,16 +539,24 @@ async fn check_roles(
     Ok(findings)
 }
 
-/// That every table with a tenant in it has its wall.
-async fn check_walls(client: &Driver) -> std::result::Result<Finding, SetupError> {
+/// That every table with a tenant in it has its wall: forced, as it was made, and with no way around it. Policies add up,
+/// so one that lets through what the tenant's does not is a hole; that of the workers is for them alone.
+async fn check_walls(client: &Driver, roles: &Roles) -> std::result::Result<Finding, SetupError> {
     let sql = "SELECT coalesce(string_agg(c.relname, ', ' ORDER BY c.relname), ''), count(*)::bigint
          FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
          WHERE n.nspname = 'erp_plugin' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
              AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')
              AND NOT (c.relrowsecurity AND c.relforcerowsecurity
-                 AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polname = 'tenant'))";
+                 AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polname = 'tenant')
+                 AND NOT EXISTS (
+                     SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polpermissive AND NOT (
+                         pg_get_expr(p.polqual, c.oid) LIKE '(tenant_id = ( SELECT %current_tenant() AS %))'
+                             AND p.polwithcheck IS NULL AND p.polcmd = '*'
+                         OR p.polname = 'worker' AND p.polroles = ARRAY[to_regrole($1)::oid]
+                     )
+                 ))";
     let open: String = client
-        .query_one(sql, &[])
+        .query_one(sql, &[&quote(&roles.worker)])
         .await
         .and_then(|row| row.try_get(0))
         .map_err(|error| failed("look at the tables", &error))?;
@@ -563,13 +577,25 @@ async fn read_schema(client: &Driver) -> std::result::Result<Option<Found>, Setu
 }
 
 async fn connect(target: &Target) -> std::result::Result<Driver, SetupError> {
-    let wrong = |reason: String| SetupError::Failed { doing: "connect", reason };
-    let connector = tls::connector(&target.tls).map_err(|error| wrong(error.to_string()))?;
-    let (client, connection) =
-        target.config.connect(connector).await.map_err(|error| wrong(chain(&error)))?;
-    // Ends with its client.
-    tokio::spawn(connection);
+    let dialled = dial(target).await;
+    let (client, _) =
+        dialled.map_err(|error| SetupError::Failed { doing: "connect", reason: chain(&error) })?;
     Ok(client)
+}
+
+/// Connects. The connection ends with its client.
+async fn dial(target: &Target) -> Result<(Driver, JoinHandle<()>)> {
+    let connector = tls::connector(&target.tls)?;
+    let config = &target.config;
+    // The driver's own patience ends when the host takes the connection, whether or not a server ever says a word.
+    let hosts = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(u32::MAX);
+    let patience =
+        config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts.max(1));
+    let dialled = timeout(patience, config.connect(connector)).await;
+    let (client, connection) = dialled
+        .map_err(|_| Error::Pool(format!("the server did not answer within {patience:?}")))?
+        .map_err(|error| Error::Pool(chain(&error)))?;
+    Ok((client, tokio::spawn(async move { drop(connection.await) })))
 }
 
 async fn one_bool(client: &Driver, sql: &str) -> std::result::Result<bool, SetupError> {

@@ -64,7 +64,7 @@ impl PostgresTransaction {
         let (client, roles) = (session.client(), self.pools.roles.clone());
         let outcome =
             session.write("create dynamic entity", schema::create_dynamic(&client, &roles, schema)).await?;
-        match session.commit(async { Ok(()) }, async { Ok(()) }).await? {
+        match session.commit_alone().await? {
             Committed::Yes => Ok(outcome),
             // Whatever became of it, asking again finds out.
             Committed::Unknown => Err(StorageError::new(ErrorKind::TransactionLost, "create dynamic entity")),
@@ -74,7 +74,7 @@ impl PostgresTransaction {
     /// Commits, the record with it.
     async fn end(&mut self, record: Option<&InvocationRecord>) -> StorageResult<Committed> {
         let Some(record) = record else {
-            return self.session.commit(async { Ok(()) }, async { Ok(()) }).await;
+            return self.session.commit_alone().await;
         };
         let (client, tenant) = (self.session.client(), self.tenant.clone());
         let last = async { journal::write(&client, &tenant, record, Row::New).await.map(drop) };
@@ -123,7 +123,7 @@ async fn write_record(
     let mut session = begun.map_err(|error| error.at("rollback"))?;
     let client = session.client();
     let written = session.write("rollback", journal::write(&client, tenant, record, Row::Perhaps)).await?;
-    match session.commit(async { Ok(()) }, async { Ok(()) }).await? {
+    match session.commit_alone().await? {
         Committed::Yes => Ok(written),
         Committed::Unknown => Err(StorageError::new(ErrorKind::Unavailable, "rollback")),
     }
@@ -172,7 +172,7 @@ pub(crate) struct PostgresPlatformTransaction {
 #[async_trait]
 impl PlatformTransaction for PostgresPlatformTransaction {
     async fn commit(mut self: Box<Self>) -> StorageResult<()> {
-        match self.session.commit(async { Ok(()) }, async { Ok(()) }).await? {
+        match self.session.commit_alone().await? {
             Committed::Yes => Ok(()),
             Committed::Unknown => Err(StorageError::new(ErrorKind::Unavailable, "commit")),
         }

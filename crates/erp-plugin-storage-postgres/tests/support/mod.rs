@@ -1,8 +1,17 @@
 //! Databases of their own for tests, on the server that `ERP_PLUGIN_TEST_POSTGRES` names.
 
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+#[cfg(unix)]
+pub(crate) mod cluster;
+pub(crate) mod notes;
+#[cfg(unix)]
+pub(crate) mod proxy;
+
 use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use erp_plugin_storage_postgres::PostgresOptions;
 use erp_plugin_storage_postgres::setup::{self, SetupOptions};
 use tokio_postgres::{Client, NoTls};
 
@@ -22,16 +31,21 @@ pub(crate) enum As {
     Owner,
     /// Three roles, and tables in partitions.
     Partitioned,
+    /// Three roles and a host's user that no other database has, for tests that change them.
+    Apart,
 }
 
 /// A database, dropped at the end.
 pub(crate) struct Database {
     server: String,
-    name: String,
+    pub(crate) name: String,
     /// What a host connects with.
     pub(crate) url: String,
     /// What an administrator does.
     pub(crate) admin_url: String,
+    /// What the names of its roles begin with, and the host's user.
+    pub(crate) prefix: String,
+    pub(crate) host_user: String,
 }
 
 /// The server, if there is one. Without one tests say so and pass, in CI they fail.
@@ -51,7 +65,7 @@ pub(crate) async fn connect(url: &str) -> Client {
 }
 
 /// The same URL, with another user.
-fn with_user(url: &str, user: &str) -> String {
+pub(crate) fn with_user(url: &str, user: &str) -> String {
     let rest = url.split_once("://").unwrap().1;
     let host = rest.split_once('@').map_or(rest, |(_, host)| host);
     format!("postgres://{user}@{host}")
@@ -69,14 +83,31 @@ impl Database {
     /// A database that was set up.
     pub(crate) async fn new(server: &str, how: As) -> Self {
         let database = Self::empty(server, how).await;
-        let options = SetupOptions::from_url(&database.admin_url).unwrap();
+        let options = database.setup();
         let options = match how {
-            As::App => options.login(HOST_USER),
+            As::App | As::Apart => options,
             As::Owner => options.single_role(),
-            As::Partitioned => options.login(HOST_USER).partitions(3).unwrap(),
+            As::Partitioned => options.partitions(3).unwrap(),
         };
         setup::init(&options).await.unwrap();
         database
+    }
+
+    /// How it is set up: with three roles, and its host's user admitted.
+    pub(crate) fn setup(&self) -> SetupOptions {
+        let options = SetupOptions::from_url(&self.admin_url).unwrap();
+        options.role_prefix(&self.prefix).unwrap().login(&self.host_user)
+    }
+
+    /// What a host is opened with.
+    pub(crate) fn options(&self) -> PostgresOptions {
+        let options = PostgresOptions::from_url(&self.url).unwrap();
+        options.migration_url(&self.admin_url).unwrap()
+    }
+
+    /// A connection of somebody who is above everything.
+    pub(crate) async fn admin(&self) -> Client {
+        connect(&self.admin_url).await
     }
 
     /// A database with nothing in it.
@@ -85,7 +116,11 @@ impl Database {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("erp_plugin_test_{}_{number}", std::process::id());
         let client = connect(server).await;
-        for user in [HOST_USER, SINGLE_USER] {
+        let (prefix, host_user) = match how {
+            As::Apart => (name.clone(), format!("{name}_host")),
+            As::App | As::Owner | As::Partitioned => ("erp_plugin".to_owned(), HOST_USER.to_owned()),
+        };
+        for user in [host_user.as_str(), SINGLE_USER] {
             // Several tests at once: whoever comes second finds it there.
             let made = format!(
                 "DO $$ BEGIN CREATE ROLE {user} LOGIN NOINHERIT;
@@ -99,20 +134,29 @@ impl Database {
         let single = with_user(&admin_url, SINGLE_USER);
         let (url, admin_url) = match how {
             As::Owner => (single.clone(), single),
-            As::App | As::Partitioned => (with_user(&admin_url, HOST_USER), admin_url),
+            As::App | As::Partitioned | As::Apart => (with_user(&admin_url, &host_user), admin_url),
         };
-        Self { server: server.to_owned(), name, url, admin_url }
+        Self { server: server.to_owned(), name, url, admin_url, prefix, host_user }
     }
 }
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let mut statements = vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)];
+        if self.prefix == self.name {
+            let roles = ["owner", "app", "worker", "host"].map(|role| format!("{}_{role}", self.name));
+            statements.push(format!("DROP ROLE IF EXISTS {}", roles.join(", ")));
+        }
         let server = self.server.clone();
         // Nothing asynchronous can be waited for here, so it happens on a thread of its own.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { connect(&server).await.batch_execute(&sql).await }).unwrap();
+            runtime.block_on(async {
+                let client = connect(&server).await;
+                for sql in &statements {
+                    client.batch_execute(sql).await.unwrap();
+                }
+            });
         });
         drop(dropping.join());
     }
