@@ -1,7 +1,12 @@
 //! The suite of every backend: as a host that takes its roles, as one user who owns everything, and on tables in
 //! partitions.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, which fail by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
 
 mod support;
 

@@ -1,7 +1,12 @@
 //! Who is let in and who is believed: TLS as the URL says, passwords, and servers that are not there.
 
 #![cfg(unix)]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests, which fail by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
 
 mod support;
 

@@ -1,6 +1,11 @@
 //! Moving between SQLite and Postgres, both ways and there and back, and from one Postgres to another.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, which fail by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
 
 mod support;
 

@@ -2,7 +2,12 @@
 //! is space. On a small file system of its own, which takes somebody who may mount one.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests, which fail by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
 
 mod support;
 

@@ -1,6 +1,11 @@
 //! The suite notices what it is for: each promise is broken once, and its case must fail.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, which fail by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
 
 #[allow(dead_code, reason = "how else a database can be set up is for the suite")]
 mod support;

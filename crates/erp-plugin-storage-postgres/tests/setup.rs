@@ -1,6 +1,11 @@
 //! Setting up, checking, and opening what was set up or was not.
 
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests, which fail by panicking")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests, which fail by panicking"
+)]
 
 mod support;
 
