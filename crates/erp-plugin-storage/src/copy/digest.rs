@@ -20,14 +20,14 @@ pub(super) struct Digest {
 impl Digest {
     /// Takes a row.
     pub(super) fn row(&mut self, row: &[Value]) {
-        self.begin_row(row.len());
+        self.start_row(row.len());
         for value in row {
             self.value(value);
         }
     }
 
     /// Begins a row of so many values.
-    pub(super) fn begin_row(&mut self, values: usize) {
+    pub(super) fn start_row(&mut self, values: usize) {
         self.rows += 1;
         self.hash.update((values as u64).to_be_bytes());
     }

@@ -89,7 +89,7 @@ async fn summary(transfer: &mut dyn TenantTransfer, table: TenantTable<'_>) -> S
 fn tenants(contents: &Contents) -> Summary {
     let mut digest = Digest::default();
     for (tenant, at) in &contents.tenants {
-        digest.begin_row(2);
+        digest.start_row(2);
         digest.str(tenant.as_str());
         digest.time(*at);
     }
@@ -99,7 +99,7 @@ fn tenants(contents: &Contents) -> Summary {
 fn versions(contents: &Contents) -> Summary {
     let mut digest = Digest::default();
     for version in &contents.versions {
-        digest.begin_row(6);
+        digest.start_row(6);
         digest.str(version.name.as_str());
         digest.str(&version.version.to_string());
         digest.bytes(Some(&version.component));
@@ -113,7 +113,7 @@ fn versions(contents: &Contents) -> Summary {
 fn config(contents: &Contents) -> Summary {
     let mut digest = Digest::default();
     for (key, value) in &contents.config {
-        digest.begin_row(2);
+        digest.start_row(2);
         digest.str(key);
         digest.str(value);
     }
@@ -123,7 +123,7 @@ fn config(contents: &Contents) -> Summary {
 fn entities(contents: &Contents) -> Summary {
     let mut digest = Digest::default();
     for table in &contents.tables {
-        digest.begin_row(3);
+        digest.start_row(3);
         digest.str(&table.name.to_string());
         digest.value(&Value::Boolean(table.dynamic));
         digest.str(&table.layout);
@@ -140,7 +140,7 @@ async fn components(storage: &dyn Transfer, named: &Contents) -> StorageResult<S
     let mut digest = Digest::default();
     for hash in hashes {
         if let Some(component) = platform.component(&hash).await? {
-            digest.begin_row(2);
+            digest.start_row(2);
             digest.bytes(Some(&hash));
             digest.bytes(Some(&component));
         }
