@@ -11,9 +11,6 @@ use anyhow::{Result, bail};
 use crate::postgres::{self, Durability, Server};
 use crate::{build_fixtures, build_plugins, preflight, repository, step};
 
-/// Tells the tests of the whole which backend to run on.
-const BACKEND: &str = "ERP_PLUGIN_TEST_BACKEND";
-
 /// How to test.
 #[derive(Default, clap::Args)]
 pub(crate) struct Arguments {
@@ -52,11 +49,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let server = server_for(&mut tests, &mut skipped)?;
     step::named("tests of the host", || step::run(&mut tests))?;
-    if server.is_some() {
-        // The same program again: the demo's figures are those of the computation on every backend.
-        tests.args(["--test", "it", "--", "demo::the_figures"]).env(BACKEND, "postgres");
-        step::named("the demo, on Postgres", || step::run(&mut tests))?;
-    }
     drop(server);
     step::named("tests of the plugins", || {
         let target = repository::target("guests");

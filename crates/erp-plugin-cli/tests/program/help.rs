@@ -15,12 +15,27 @@ fn every_command_is_listed_but_the_hidden_one() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    assert_eq!(commands, ["run", "inspect", "records", "db", "demo", "demo-data", "limits", "help"]);
+    assert_eq!(
+        commands,
+        [
+            "run",
+            "inspect",
+            "copy",
+            "records",
+            "db",
+            "backup",
+            "restore",
+            "demo",
+            "demo-data",
+            "limits",
+            "help"
+        ]
+    );
 }
 
 #[test]
 fn every_command_shows_how_it_is_called() {
-    for command in ["run", "inspect", "records", "demo", "demo-data", "limits"] {
+    for command in ["run", "inspect", "copy", "records", "backup", "restore", "demo", "demo-data", "limits"] {
         let help = erp_plugin([command, "--help"]).stdout;
         let examples =
             help.lines().filter(|line| line.starts_with(&format!("  erp-plugin {command}"))).count();
