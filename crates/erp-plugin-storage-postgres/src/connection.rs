@@ -159,6 +159,9 @@ impl Pools {
     /// other tenants' records included, and each of their writes would then fail somebody. An index is always there,
     /// since every statement names its tenant. And without bitmaps: a page that is read in the order of an index stops
     /// at its end, while a bitmap of all that match, which is what a table without statistics gets, is read and sorted.
+    ///
+    /// And without compiling queries: to the planner a scan that it was told to avoid, as of a table of one row, is so
+    /// dear that it compiles the query first, which took 100 ms.
     fn begin_text(&self, who: As<'_>, options: TransactionOptions) -> String {
         let Roles { owner, app, worker } = &*self.roles;
         let isolation = match (who, options.mode) {
@@ -181,7 +184,7 @@ impl Pools {
         let mut text = format!(
             "BEGIN ISOLATION LEVEL {isolation}; SET LOCAL ROLE {}; SET LOCAL statement_timeout = {left}; \
              SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL enable_seqscan = off; \
-             SET LOCAL enable_bitmapscan = off",
+             SET LOCAL enable_bitmapscan = off; SET LOCAL jit = off",
             quote(role)
         );
         if let As::Tenant(tenant) = who {
