@@ -212,7 +212,7 @@ fn value(of: ColumnType, number: u16) -> Value {
         ColumnType::Text => Value::Text(format!("v{number:06}")),
         ColumnType::Integer => Value::Integer(number.into()),
         ColumnType::Decimal => Value::Decimal(number.into()),
-        ColumnType::Boolean => Value::Boolean(number % 2 == 0),
+        ColumnType::Boolean => Value::Boolean(number.is_multiple_of(2)),
         ColumnType::Date => {
             Value::Date("2000-01-01".parse::<chrono::NaiveDate>().unwrap() + chrono::Days::new(number.into()))
         }

@@ -7,7 +7,6 @@
     reason = "tests, which fail by panicking"
 )]
 
-#[allow(dead_code, reason = "how else a database can be set up is for the suite")]
 mod support;
 
 use std::process::ExitCode;
