@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn json_moves_no_cursor_and_means_the_same() {
         let value = json!({ "a": "库\u{9b}31m\u{202e}\u{1b}\u{7f}" });
-        let text = super::json(&value).unwrap();
+        let text = json(&value).unwrap();
         assert_eq!(text, r#"{"a":"库\u009b31m\u202e\u001b\u007f"}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
