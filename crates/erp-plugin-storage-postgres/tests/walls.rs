@@ -37,9 +37,8 @@ impl Wall {
     /// The state with which the server refuses a statement, in a transaction that begins with others.
     async fn refusal(&self, begin: &str, sql: &str) -> SqlState {
         self.host.batch_execute(&format!("BEGIN; {begin}")).await.unwrap();
-        let error = match self.host.simple_query(sql).await {
-            Ok(_) => panic!("it is let through: {begin}; {sql}"),
-            Err(error) => error,
+        let Err(error) = self.host.simple_query(sql).await else {
+            panic!("it is let through: {begin}; {sql}");
         };
         self.host.batch_execute("ROLLBACK").await.unwrap();
         error.code().unwrap().clone()
