@@ -123,12 +123,11 @@ impl Fixture {
             wrong.push("it reads a whole table or nothing".to_owned());
         }
         if self.table == Table::InPartitions {
-            let parts = (0..3)
-                .filter(|part| {
-                    plan.contains(&format!("_pkey on inventory__item__p0{part}"))
-                        || plan.contains(&format!("_idx on inventory__item__p0{part}"))
-                })
-                .count();
+            let is_read = |part: &u32| {
+                let name = format!(" on inventory__item__p0{part}");
+                plan.lines().any(|line| line.contains(" using ") && line.contains(&name))
+            };
+            let parts = (0..3).filter(is_read).count();
             if parts != 1 {
                 wrong.push(format!("it reads {parts} partitions"));
             }
@@ -427,9 +426,9 @@ async fn every_kind_of_filter_finds_its_place_in_an_index() {
             Filter::Compare(Column::Field(3), Comparison::Eq, text("v000001")),
         ]);
         for (filter, index, place) in [
-            (Filter::Prefix(Column::Field(0), "v00050".to_owned()), "name__indexed", "name >= "),
+            (Filter::Prefix(Column::Field(0), "v000500".to_owned()), "name__indexed", "name >= "),
             (Filter::FoldedEq(1, "v000500".to_owned()), "title__folded", "title__folded = "),
-            (Filter::FoldedPrefix(1, "v00050".to_owned()), "title__folded", "title__folded >= "),
+            (Filter::FoldedPrefix(1, "v000500".to_owned()), "title__folded", "title__folded >= "),
             (parent, "parent__indexed", "parent = "),
             (with_more, "parent__indexed", "parent = "),
             (Filter::Compare(ID, Comparison::Eq, id), "pkey", "id = "),

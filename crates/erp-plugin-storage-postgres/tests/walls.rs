@@ -38,7 +38,7 @@ impl Wall {
     async fn refusal(&self, begin: &str, sql: &str) -> SqlState {
         self.host.batch_execute(&format!("BEGIN; {begin}")).await.unwrap();
         let Err(error) = self.host.simple_query(sql).await else {
-            panic!("it is let through: {begin}; {sql}")
+            panic!("it is let through: {begin}; {sql}");
         };
         self.host.batch_execute("ROLLBACK").await.unwrap();
         error.code().unwrap().clone()

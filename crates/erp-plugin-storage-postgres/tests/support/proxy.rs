@@ -1,5 +1,7 @@
 //! What stands between a storage and its server and does to COMMIT what networks do: once, when it is told to.
 
+#![allow(clippy::indexing_slicing, reason = "messages are whole when they are looked at")]
+
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
