@@ -57,8 +57,8 @@ const APP: &str = "SET LOCAL ROLE erp_plugin_app";
 const APP_IN_A: &str = "SET LOCAL ROLE erp_plugin_app; SET LOCAL erp_plugin.tenant = 'a'";
 const WORKER: &str = "SET LOCAL ROLE erp_plugin_worker";
 /// The system's tables that hold what is a tenant's, as far as the app role reads them.
-const TENANTS_TABLES: [&str; 6] =
-    ["activations", "subscriptions", "plugin_config", "outbox", "deliveries", "invocations"];
+const TENANTS_TABLES: [&str; 7] =
+    ["activations", "subscriptions", "plugin_config", "outbox", "streams", "deliveries", "invocations"];
 
 fn no_tenant() -> SqlState {
     SqlState::from_code("ER001")
@@ -159,9 +159,7 @@ async fn the_worker_reads_no_entitys_records() {
 async fn the_app_role_reads_no_system_table_that_is_not_its_business() {
     let Some(server) = support::server() else { return };
     let wall = Wall::new(&server).await;
-    let tables =
-        ["components", "plugin_versions", "system_config", "tenants", "streams", "dispatcher", "claim_turn"];
-    for table in tables {
+    for table in ["components", "plugin_versions", "system_config", "tenants", "dispatcher", "claim_turn"] {
         let sql = format!("SELECT * FROM erp_plugin.{table}");
         assert_eq!(wall.refusal(APP_IN_A, &sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{table}");
     }
@@ -170,6 +168,7 @@ async fn the_app_role_reads_no_system_table_that_is_not_its_business() {
         "UPDATE erp_plugin.outbox SET payload = '1'",
         "DELETE FROM erp_plugin.invocations",
         "DELETE FROM erp_plugin.deliveries",
+        "UPDATE erp_plugin.streams SET token = 0",
         "TRUNCATE erp_plugin.suite__note",
         "ALTER TABLE erp_plugin.suite__note DISABLE ROW LEVEL SECURITY",
         "DROP POLICY tenant ON erp_plugin.suite__note",

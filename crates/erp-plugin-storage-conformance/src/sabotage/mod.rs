@@ -22,7 +22,6 @@ mod unique;
 mod values;
 mod versions;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +29,8 @@ use erp_plugin_storage::{Mode, Storage};
 
 pub use runner::main;
 
-use crate::cases;
 use crate::intercept::Interceptor;
+use crate::{Running, boxed};
 use deleted::SeesDeleted;
 use events::{End, NoToken};
 use pages::Sorted;
@@ -46,8 +45,6 @@ struct Case {
     name: &'static str,
     run: fn(Arc<dyn Storage>) -> Running,
 }
-
-type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A promise that is broken, and the case that must notice.
 struct Sabotage {
@@ -65,7 +62,7 @@ macro_rules! sabotages {
                 interceptor: || Arc::new($interceptor),
                 caught_by: Case {
                     name: concat!(stringify!($module), "::", stringify!($case)),
-                    run: |storage| Box::pin(cases::$module::$case(storage)),
+                    run: boxed::$module::$case,
                 },
             }),*]
         }
