@@ -9,7 +9,7 @@ use erp_plugin::usage::Usage;
 use erp_plugin::{FailureKind, HookPoint, HookRunner, HookVerdict, InvocationReport, Limits};
 use erp_plugin_model::EntityRef;
 use erp_plugin_storage::Transaction;
-use erp_plugin_tests::{Platform, guests, sample};
+use erp_plugin_tests::{ONE_WRITER, Platform, guests, only_on_sqlite, sample};
 use serde_json::{Value as Json, json};
 
 /// More fuel than can be burnt, and time enough: what ends a guest then is something else.
@@ -196,6 +196,9 @@ async fn fuel_deadline_memory_and_the_hold_of_the_writer_end_a_guest_at_once() {
         ("memory = 8388608", "sample.allocate", json!({ "mebibytes": 9 }), "memory", "8 MiB"),
         ("writer-hold = 50", "sample.loop", insert("held"), "writer-hold", "50 ms"),
     ] {
+        if limit == "writer-hold" && !only_on_sqlite(ONE_WRITER) {
+            continue;
+        }
         let platform = platform(limits).await;
         let report = platform.call(sample::NAME, event, &payload).await;
         let kind = report.failure.as_ref().unwrap();

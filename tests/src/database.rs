@@ -11,6 +11,9 @@ const BACKEND: &str = "ERP_PLUGIN_TEST_BACKEND";
 /// The server, for a user who may create databases and roles.
 const SERVER: &str = "ERP_PLUGIN_TEST_POSTGRES";
 
+/// Why some tests are of SQLite alone.
+pub const ONE_WRITER: &str = "one transaction at a time may write there, and must let go";
+
 /// A database, gone at the end.
 pub struct Database {
     url: String,
@@ -24,8 +27,7 @@ enum Kept {
 }
 
 /// Whether the tests run on Postgres.
-#[must_use]
-pub fn on_postgres() -> bool {
+fn on_postgres() -> bool {
     match env::var(BACKEND).as_deref() {
         Ok("postgres") => true,
         Ok("sqlite") | Err(_) => false,

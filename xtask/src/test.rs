@@ -49,6 +49,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let server = server_for(&mut tests, &mut skipped)?;
     step::named("tests of the host", || step::run(&mut tests))?;
+    if server.is_some() {
+        step::named("tests of the whole on Postgres", || {
+            // With the features of the command before it, or much would be compiled anew.
+            step::run(tests.args(["--test", "it"]).env("ERP_PLUGIN_TEST_BACKEND", "postgres"))
+        })?;
+    }
     drop(server);
     step::named("tests of the plugins", || {
         let target = repository::target("guests");

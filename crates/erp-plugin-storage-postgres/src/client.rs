@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use deadpool_postgres::{ClientWrapper, Object};
 use futures_util::TryStreamExt as _;
+use futures_util::future::join;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, RowStream};
 
@@ -62,6 +63,18 @@ impl Client {
     /// Sends a statement that gives exactly one row.
     pub(crate) async fn one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Row> {
         self.row(sql, parameters).await?.ok_or_else(|| Error::Unreadable("row"))
+    }
+
+    /// Sends two statements of this crate's own in one go. The second sees what the first has waited for.
+    pub(crate) async fn one_then_rows(
+        &self,
+        first: (&str, &[Parameter<'_>]),
+        second: (&str, &[Parameter<'_>]),
+    ) -> Result<(Row, Vec<Row>)> {
+        self.ready(first.0).await?;
+        self.ready(second.0).await?;
+        let (one, rows) = join(self.one(first.0, first.1), self.rows(second.0, second.1)).await;
+        Ok((one?, rows?))
     }
 
     /// Sends a statement of this crate's own, and returns how many rows it wrote.

@@ -16,6 +16,7 @@ use erp_plugin_model::event::{ClaimToken, Delivery, EventPattern};
 use erp_plugin_model::ids::EventId;
 use erp_plugin_model::{EventType, PluginName};
 use erp_plugin_storage::{Dispatch, DispatchOutcome, Failure, Parked, StorageResult};
+use futures_util::future::join3;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -42,26 +43,31 @@ const SUBSCRIBERS: &str = "SELECT s.tenant_id, s.plugin, s.pattern, s.own_events
 const NUMBER: &str = "UPDATE erp_plugin.outbox AS o SET seq = n.seq
      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS n(tenant_id, id, seq)
      WHERE o.tenant_id = n.tenant_id AND o.id = n.id";
-/// Appends so many deliveries to each stream, in the order in which everybody locks streams: tenants, plugins, keys,
-/// first events, how many. Gives the last number of each.
-const APPEND: &str = "INSERT INTO erp_plugin.streams (tenant_id, plugin, key, last_number, waiting, token)
-     SELECT n.tenant_id, n.plugin, n.key, n.many, n.seq, 0
-     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
-         AS n(tenant_id, plugin, key, seq, many)
-     ORDER BY n.tenant_id, n.plugin, n.key
-     ON CONFLICT (tenant_id, plugin, key) DO UPDATE SET
-         last_number = streams.last_number + excluded.last_number,
-         waiting = coalesce(streams.waiting, excluded.waiting)
-     RETURNING tenant_id, plugin, key, last_number";
-/// Tenants, plugins, keys, numbers, events, their numbers.
-const DELIVER: &str = "INSERT INTO erp_plugin.deliveries
+const ADVANCE: &str = "UPDATE erp_plugin.dispatcher SET last_seq = $1";
+/// Appends deliveries to streams. Of streams, in the order in which everybody locks them: tenants, plugins, keys, first
+/// events, how many deliveries. Of deliveries: tenants, plugins, keys, how many follow in the same stream, events, their
+/// numbers.
+const DELIVER: &str = "WITH appended AS (
+         INSERT INTO erp_plugin.streams (tenant_id, plugin, key, last_number, waiting, token)
+         SELECT n.tenant_id, n.plugin, n.key, n.many, n.seq, 0
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+             AS n(tenant_id, plugin, key, seq, many)
+         ORDER BY n.tenant_id, n.plugin, n.key
+         ON CONFLICT (tenant_id, plugin, key) DO UPDATE SET
+             last_number = streams.last_number + excluded.last_number,
+             waiting = coalesce(streams.waiting, excluded.waiting)
+         RETURNING tenant_id, plugin, key, last_number
+     )
+     INSERT INTO erp_plugin.deliveries
          (tenant_id, plugin, key, number, event, seq, status, token, attempts)
-     SELECT n.*, 'pending', 0, 0
-     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::uuid[], $6::bigint[]) AS n";
+     SELECT n.tenant_id, n.plugin, n.key, a.last_number - n.behind, n.event, n.seq, 'pending', 0, 0
+     FROM unnest($6::text[], $7::text[], $8::text[], $9::bigint[], $10::uuid[], $11::bigint[])
+         AS n(tenant_id, plugin, key, behind, event, seq)
+     JOIN appended AS a ON a.tenant_id = n.tenant_id AND a.plugin = n.plugin AND a.key = n.key";
 /// One round of claims after the other.
 const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn FOR UPDATE";
-/// Streams that may have something waiting, of plugins that are enabled, round-robin by tenant from the one after $1
-/// on; those at $3, $4, $5 are claimed already. Nobody waits for a stream that another round holds. From tenant to
+/// So many streams that may have something waiting, of plugins that are enabled, round-robin by tenant from the one
+/// after the last that had a turn; those at $2, $3, $4 are claimed already. Nobody waits for a stream that another round holds. From tenant to
 /// tenant it goes by the index, past however many streams each has.
 pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
          (SELECT tenant_id FROM erp_plugin.streams WHERE waiting IS NOT NULL ORDER BY tenant_id LIMIT 1)
@@ -79,20 +85,22 @@ pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
                  SELECT FROM erp_plugin.activations AS a
                  WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin AND a.enabled
              ) AND NOT EXISTS (
-                 SELECT FROM unnest($3::text[], $4::text[], $5::text[]) AS c(tenant_id, plugin, key)
+                 SELECT FROM unnest($2::text[], $3::text[], $4::text[]) AS c(tenant_id, plugin, key)
                  WHERE c.tenant_id = s.tenant_id AND c.plugin = s.plugin AND c.key = s.key
-             ) ORDER BY s.waiting, s.plugin, s.key LIMIT $2
+             ) ORDER BY s.waiting, s.plugin, s.key LIMIT $1
          ) AS s
      ), chosen AS (
-         SELECT *, row_number() OVER (ORDER BY rank, tenant_id <= $1, tenant_id) AS turn FROM ranked
-         ORDER BY turn LIMIT $2
+         SELECT *, row_number() OVER (
+             ORDER BY rank, tenant_id <= (SELECT last_tenant FROM erp_plugin.claim_turn), tenant_id
+         ) AS turn FROM ranked
+         ORDER BY turn LIMIT $1
      )
      SELECT s.tenant_id, s.plugin, s.key FROM chosen AS c
      JOIN erp_plugin.streams AS s
          ON s.tenant_id = c.tenant_id AND s.plugin = c.plugin AND s.key = c.key
      ORDER BY c.turn FOR UPDATE OF s SKIP LOCKED";
-/// Claims the heads of streams that are locked, and notes those that have none as idle: tenants, plugins, keys. Sent
-/// apart from what locks them, so that it sees what was appended until then.
+/// Claims the heads of streams that are locked, notes those that have none as idle, and whose turn it was: tenants,
+/// plugins, keys. Sent apart from what locks them, so that it sees what was appended until then.
 pub(crate) const CLAIM: &str = "WITH held AS (
          SELECT s.tenant_id, s.plugin, s.key, s.turn, d.number, d.seq
          FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS s(tenant_id, plugin, key, turn)
@@ -112,6 +120,9 @@ pub(crate) const CLAIM: &str = "WITH held AS (
          WHERE d.tenant_id = m.tenant_id AND d.plugin = m.plugin AND d.key = m.key AND d.number = m.number
              AND d.status = 'pending'
          RETURNING d.tenant_id, d.plugin, d.key, d.number, d.token, d.attempts, d.event, m.turn
+     ), turned AS (
+         UPDATE erp_plugin.claim_turn SET last_tenant = (SELECT tenant_id FROM claimed ORDER BY turn DESC LIMIT 1)
+         WHERE EXISTS (SELECT FROM claimed)
      )
      SELECT c.tenant_id, c.plugin, c.key, c.number, c.token, c.attempts, o.id, o.event_type, o.payload, o.caused_by,
          o.depth
@@ -209,8 +220,9 @@ struct Subscriber {
 type Appended<'e> = HashMap<(&'e str, &'e str, &'e str), Vec<usize>>;
 
 async fn dispatch(client: &Client, limit: u32) -> Result<DispatchOutcome> {
-    let first_seq = read_integer(&client.one(LOCK_DISPATCHER, &[]).await?, 0)? + 1;
-    let rows = client.rows(UNNUMBERED, &[Parameter::Integer(i64::from(limit))]).await?;
+    let limit = [Parameter::Integer(i64::from(limit))];
+    let (last, rows) = client.one_then_rows((LOCK_DISPATCHER, &[]), (UNNUMBERED, &limit)).await?;
+    let first_seq = read_integer(&last, 0)? + 1;
     let events = rows.iter().map(read_unnumbered).collect::<Result<Vec<_>>>()?;
     if events.is_empty() {
         return Ok(DispatchOutcome::default());
@@ -225,50 +237,56 @@ async fn dispatch(client: &Client, limit: u32) -> Result<DispatchOutcome> {
         Parameter::many(events.iter().map(|event| Parameter::Uuid(event.id))),
         Parameter::many((0..events.len()).map(seq)),
     ];
-    client.execute(NUMBER, &numbers).await?;
     let last = [seq(events.len() - 1)];
-    client.execute("UPDATE erp_plugin.dispatcher SET last_seq = $1", &last).await?;
+    let to_deliver = to_deliver(&events, &appended, seq)?;
+    client.ready(NUMBER).await?;
+    client.ready(ADVANCE).await?;
     if deliveries > 0 {
-        deliver(client, &events, &appended, seq).await?;
+        client.ready(DELIVER).await?;
     }
+    let delivered =
+        async { if deliveries == 0 { Ok(0) } else { client.execute(DELIVER, &to_deliver).await } };
+    let (numbered, advanced, delivered) =
+        join3(client.execute(NUMBER, &numbers), client.execute(ADVANCE, &last), delivered).await;
+    numbered?;
+    advanced?;
+    delivered?;
     Ok(DispatchOutcome { events: events.len() as u64, deliveries: deliveries as u64 })
 }
 
-/// Puts events at the ends of streams.
-async fn deliver<'e>(
-    client: &Client,
+/// What [`DELIVER`] is given.
+fn to_deliver<'e>(
     events: &'e [Unnumbered],
     appended: &Appended<'e>,
     seq: impl Fn(usize) -> Parameter<'e>,
-) -> Result<()> {
+) -> Result<[Parameter<'e>; 11]> {
     let first = |members: &Vec<usize>| members.first().map_or(Parameter::Null, |at| seq(*at));
-    let streams = [
+    let (mut tenants, mut plugins, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut behind, mut ids, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+    for ((tenant, plugin, key), members) in appended {
+        for (at, following) in members.iter().zip((0..members.len()).rev()) {
+            let event = events.get(*at).ok_or_else(|| Error::Unreadable("event"))?;
+            tenants.push(Parameter::Text(tenant));
+            plugins.push(Parameter::Text(plugin));
+            keys.push(Parameter::Text(key));
+            behind.push(Parameter::Integer(following as i64));
+            ids.push(Parameter::Uuid(event.id));
+            seqs.push(seq(*at));
+        }
+    }
+    Ok([
         Parameter::many(appended.keys().map(|(tenant, _, _)| Parameter::Text(tenant))),
         Parameter::many(appended.keys().map(|(_, plugin, _)| Parameter::Text(plugin))),
         Parameter::many(appended.keys().map(|(_, _, key)| Parameter::Text(key))),
         Parameter::many(appended.values().map(first)),
         Parameter::many(appended.values().map(|members| Parameter::Integer(members.len() as i64))),
-    ];
-    let rows = client.rows(APPEND, &streams).await?;
-    let (mut tenants, mut plugins, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut numbers, mut ids, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
-    for row in &rows {
-        let stream = (read_text(row, 0)?, read_text(row, 1)?, read_text(row, 2)?);
-        let members = appended.get(&stream).ok_or_else(|| Error::Unreadable("stream"))?;
-        let last = read_integer(row, 3)?;
-        for (at, number) in members.iter().zip(last - members.len() as i64 + 1..) {
-            let event = events.get(*at).ok_or_else(|| Error::Unreadable("event"))?;
-            tenants.push(Parameter::Text(&event.tenant));
-            plugins.push(Parameter::Owned(stream.1.to_owned()));
-            keys.push(Parameter::Text(&event.key));
-            numbers.push(Parameter::Integer(number));
-            ids.push(Parameter::Uuid(event.id));
-            seqs.push(seq(*at));
-        }
-    }
-    let all = [tenants, plugins, keys, numbers, ids, seqs].map(Parameter::Many);
-    client.execute(DELIVER, &all).await?;
-    Ok(())
+        Parameter::Many(tenants),
+        Parameter::Many(plugins),
+        Parameter::Many(keys),
+        Parameter::Many(behind),
+        Parameter::Many(ids),
+        Parameter::Many(seqs),
+    ])
 }
 
 fn appended<'e>(events: &'e [Unnumbered], subscribers: &'e HashMap<String, Vec<Subscriber>>) -> Appended<'e> {
@@ -307,8 +325,6 @@ async fn subscribers(client: &Client, events: &[Unnumbered]) -> Result<HashMap<S
 }
 
 async fn claim(client: &Client, limit: u32) -> Result<Vec<Delivery>> {
-    let turn = client.one(LOCK_TURN, &[]).await?;
-    let last_tenant = read_text(&turn, 0)?;
     let mut claimed: Vec<Delivery> = Vec::new();
     let limit = limit as usize;
     while claimed.len() < limit {
@@ -316,15 +332,13 @@ async fn claim(client: &Client, limit: u32) -> Result<Vec<Delivery>> {
         let column = |value: fn(&Delivery) -> &str| {
             Parameter::many(claimed.iter().map(|delivery| Parameter::Text(value(delivery))))
         };
-        // Beyond the first round everybody has had a turn, or has nothing.
         let parameters = [
-            Parameter::Text(claimed.last().map_or(last_tenant, |last| last.tenant.as_str())),
             Parameter::Integer(left),
             column(|delivery| delivery.tenant.as_str()),
             column(|delivery| delivery.plugin.as_str()),
             column(|delivery| &delivery.key),
         ];
-        let candidates = client.rows(CANDIDATES, &parameters).await?;
+        let (_, candidates) = client.one_then_rows((LOCK_TURN, &[]), (CANDIDATES, &parameters)).await?;
         if candidates.is_empty() {
             break;
         }
@@ -334,18 +348,13 @@ async fn claim(client: &Client, limit: u32) -> Result<Vec<Delivery>> {
                 values.push(Parameter::Text(read_text(row, column)?));
             }
         }
-        let heads = client.rows(CLAIM, &streams.map(Parameter::Many)).await?;
-        let all_had_one = heads.len() == candidates.len();
-        for row in &heads {
+        for row in &client.rows(CLAIM, &streams.map(Parameter::Many)).await? {
             claimed.push(read_delivery(row)?);
         }
-        if all_had_one && (candidates.len() as i64) < left {
+        // There were no others: those without a head are idle now.
+        if (candidates.len() as i64) < left {
             break;
         }
-    }
-    if let Some(last) = claimed.last() {
-        let last = [Parameter::Text(last.tenant.as_str())];
-        client.execute("UPDATE erp_plugin.claim_turn SET last_tenant = $1", &last).await?;
     }
     Ok(claimed)
 }

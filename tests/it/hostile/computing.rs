@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use erp_plugin::{ErrorCode, FailureKind, Limits};
-use erp_plugin_tests::together;
+use erp_plugin_tests::{ONE_WRITER, only_on_sqlite, together};
 use serde_json::json;
 
 use super::{HUGE_FUEL, Hostile, assert_ended, refused_in, until_the_deadline};
@@ -38,6 +38,9 @@ async fn f01_endless_init() {
 
 #[tokio::test]
 async fn f01_write_then_spin() {
+    if !only_on_sqlite(ONE_WRITER) {
+        return;
+    }
     let limits = Limits { fuel: HUGE_FUEL, deadline_ms: 20_000, ..Limits::default() };
     let hostile = Hostile::within("01-write-then-spin", limits).await;
     let report = hostile.fails("any.event", &json!({})).await;
