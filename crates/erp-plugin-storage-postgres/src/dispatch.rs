@@ -30,7 +30,7 @@ use crate::sql::Parameter;
 use crate::transaction::PostgresPlatformTransaction;
 
 /// One dispatcher after the other.
-const LOCK_DISPATCHER: &str = "SELECT last_seq FROM erp_plugin.dispatcher FOR UPDATE";
+const LOCK_DISPATCHER: &str = "SELECT last_seq FROM erp_plugin.dispatcher WHERE single FOR UPDATE";
 /// Events that have no numbers yet, the oldest first.
 pub(crate) const UNNUMBERED: &str = "SELECT id, tenant_id, event_type, key, publisher FROM erp_plugin.outbox
      WHERE seq IS NULL ORDER BY xact, invocation, ordinal LIMIT $1";
@@ -43,7 +43,7 @@ const SUBSCRIBERS: &str = "SELECT s.tenant_id, s.plugin, s.pattern, s.own_events
 const NUMBER: &str = "UPDATE erp_plugin.outbox AS o SET seq = n.seq
      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS n(tenant_id, id, seq)
      WHERE o.tenant_id = n.tenant_id AND o.id = n.id";
-const ADVANCE: &str = "UPDATE erp_plugin.dispatcher SET last_seq = $1";
+const ADVANCE: &str = "UPDATE erp_plugin.dispatcher SET last_seq = $1 WHERE single";
 /// Appends deliveries to streams. Of streams, in the order in which everybody locks them: tenants, plugins, keys, first
 /// events, how many deliveries. Of deliveries: tenants, plugins, keys, how many follow in the same stream, events, their
 /// numbers.
@@ -65,7 +65,7 @@ const DELIVER: &str = "WITH appended AS (
          AS n(tenant_id, plugin, key, behind, event, seq)
      JOIN appended AS a ON a.tenant_id = n.tenant_id AND a.plugin = n.plugin AND a.key = n.key";
 /// One round of claims after the other.
-const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn FOR UPDATE";
+const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn WHERE single FOR UPDATE";
 /// So many streams that may have something waiting, of plugins that are enabled, round-robin by tenant from the one
 /// after the last that had a turn; those at $2, $3, $4 are claimed already. Nobody waits for a stream that another round holds. From tenant to
 /// tenant it goes by the index, past however many streams each has.
@@ -91,7 +91,7 @@ pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
          ) AS s
      ), chosen AS (
          SELECT *, row_number() OVER (
-             ORDER BY rank, tenant_id <= (SELECT last_tenant FROM erp_plugin.claim_turn), tenant_id
+             ORDER BY rank, tenant_id <= (SELECT last_tenant FROM erp_plugin.claim_turn WHERE single), tenant_id
          ) AS turn FROM ranked
          ORDER BY turn LIMIT $1
      )
@@ -122,7 +122,7 @@ pub(crate) const CLAIM: &str = "WITH held AS (
          RETURNING d.tenant_id, d.plugin, d.key, d.number, d.token, d.attempts, d.event, m.turn
      ), turned AS (
          UPDATE erp_plugin.claim_turn SET last_tenant = (SELECT tenant_id FROM claimed ORDER BY turn DESC LIMIT 1)
-         WHERE EXISTS (SELECT FROM claimed)
+         WHERE single AND EXISTS (SELECT FROM claimed)
      )
      SELECT c.tenant_id, c.plugin, c.key, c.number, c.token, c.attempts, o.id, o.event_type, o.payload, o.caused_by,
          o.depth

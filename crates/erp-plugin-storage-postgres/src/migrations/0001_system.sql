@@ -129,11 +129,13 @@ CREATE TABLE erp_plugin.outbox (
 CREATE INDEX outbox_unnumbered ON erp_plugin.outbox (xact, invocation, ordinal) WHERE seq IS NULL;
 CREATE INDEX outbox_numbered ON erp_plugin.outbox (tenant_id, seq) WHERE seq IS NOT NULL;
 
--- One row: the last number that the dispatcher gave, and the lock of whoever dispatches.
+-- One row: the last number that the dispatcher gave, and the lock of whoever dispatches. It has a key because the
+-- backend takes an index for everything.
 CREATE TABLE erp_plugin.dispatcher (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     last_seq bigint NOT NULL
 );
-INSERT INTO erp_plugin.dispatcher VALUES (0);
+INSERT INTO erp_plugin.dispatcher (last_seq) VALUES (0);
 
 -- Where each stream (tenant, plugin, key) stands. Written by the dispatcher and by those who claim, never by the
 -- transaction of a handler: it would fail to serialize whenever its stream grew meanwhile. `waiting` is the number of
@@ -168,9 +170,10 @@ CREATE INDEX deliveries_parked ON erp_plugin.deliveries (seq, tenant_id, plugin)
 
 -- One row: the tenant whose turn the last round of claims ended with.
 CREATE TABLE erp_plugin.claim_turn (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     last_tenant text COLLATE "C" NOT NULL
 );
-INSERT INTO erp_plugin.claim_turn VALUES ('');
+INSERT INTO erp_plugin.claim_turn (last_tenant) VALUES ('');
 
 CREATE TABLE erp_plugin.invocations (
     tenant_id text COLLATE "C" NOT NULL,

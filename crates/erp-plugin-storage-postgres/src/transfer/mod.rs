@@ -117,7 +117,7 @@ impl PlatformTransfer for PostgresPlatformTransaction {
     async fn last_turn(&mut self) -> StorageResult<String> {
         let client = self.session.client();
         let work = async {
-            let row = client.one("SELECT last_tenant FROM erp_plugin.claim_turn", &[]).await?;
+            let row = client.one("SELECT last_tenant FROM erp_plugin.claim_turn WHERE single", &[]).await?;
             Ok(read_text(&row, 0)?.to_owned())
         };
         self.session.run("last turn", work).await
@@ -126,7 +126,7 @@ impl PlatformTransfer for PostgresPlatformTransaction {
     async fn set_last_turn(&mut self, tenant: &str) -> StorageResult<()> {
         let client = self.session.client();
         let work = async {
-            let sql = "UPDATE erp_plugin.claim_turn SET last_tenant = $1";
+            let sql = "UPDATE erp_plugin.claim_turn SET last_tenant = $1 WHERE single";
             client.execute(sql, &[Parameter::Text(tenant)]).await?;
             Ok(())
         };
@@ -200,7 +200,7 @@ async fn import(client: &Client, tenant: &TenantId, table: TenantTable<'_>, rows
     if let (TenantTable::NumberedEvents, Some([Value::Integer(last), ..])) =
         (table, rows.last().map(Vec::as_slice))
     {
-        let sql = "UPDATE erp_plugin.dispatcher SET last_seq = greatest(last_seq, $1)";
+        let sql = "UPDATE erp_plugin.dispatcher SET last_seq = greatest(last_seq, $1) WHERE single";
         client.execute(sql, &[Parameter::Integer(*last)]).await?;
     }
     Ok(())
