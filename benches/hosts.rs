@@ -86,18 +86,29 @@ pub(crate) struct BenchHost {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) host: Arc<PluginHost>,
     pub(crate) identity: Identity,
-    _folder: tempfile::TempDir,
+    /// Of its database; kept, not looked at.
+    pub(crate) _folder: Option<tempfile::TempDir>,
 }
 
 impl BenchHost {
+    /// On a file of SQLite's.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("bench.db").display());
+        let host = Self::on(Self::runtime()?, &url)?;
+        Ok(Self { _folder: Some(folder), ..host })
+    }
+
+    pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    }
+
+    /// On any database, which must be new.
+    pub(crate) fn on(runtime: tokio::runtime::Runtime, url: &str) -> anyhow::Result<Self> {
         let mut identity = Identity::user(TenantId::parse("acme")?, UserId::parse("ada")?);
         identity.roles.push("all".to_owned());
         let host = runtime.block_on(async {
-            let host = erp_plugin::host(&url)
+            let host = erp_plugin::host(url)
                 .await?
                 .limits(generous())
                 .authorizer(RolePermissions::new().grant("all", ["*"]))
@@ -109,7 +120,7 @@ impl BenchHost {
             host.enable("acme", "bench").await?;
             anyhow::Ok(host)
         })?;
-        Ok(Self { runtime, host: Arc::new(host), identity, _folder: folder })
+        Ok(Self { runtime, host: Arc::new(host), identity, _folder: None })
     }
 
     /// One invocation that does `verb` with `data` so many times; how long it took as its caller sees it.

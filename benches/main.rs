@@ -17,6 +17,7 @@ mod p09_event;
 mod p10_get;
 mod p11_query;
 mod p12_concurrency;
+mod p24_postgres;
 
 type Bench = fn() -> anyhow::Result<()>;
 
@@ -31,6 +32,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("p10_get", p10_get::run),
     ("p11_query", p11_query::run),
     ("p12_concurrency", p12_concurrency::run),
+    ("p24_postgres", p24_postgres::run),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use erp_plugin::{Storage, StorageError};
-use erp_plugin_storage::{
-    ErrorKind, PlatformScope, PlatformTransaction, StorageResult, TenantScope, Transaction,
-    TransactionOptions,
-};
+use erp_plugin_storage::{ErrorKind, StorageResult, TenantScope, Transaction, TransactionOptions};
+use erp_plugin_storage_conformance::intercept::{Intercepted, Interceptor};
 
 /// How many transactions are to be lost.
 #[derive(Clone, Default)]
@@ -22,34 +20,21 @@ impl Losses {
 
     /// The storage, with these losses.
     pub(crate) fn of(&self, storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
-        Arc::new(Lossy { storage, losses: self.clone() })
+        Arc::new(Intercepted::new(storage, Arc::new(self.clone())))
     }
-}
-
-struct Lossy {
-    storage: Arc<dyn Storage>,
-    losses: Losses,
 }
 
 #[async_trait]
-impl Storage for Lossy {
+impl Interceptor for Losses {
     async fn begin(
         &self,
+        storage: &Arc<dyn Storage>,
         scope: &TenantScope,
         options: TransactionOptions,
     ) -> StorageResult<Box<dyn Transaction>> {
-        let Losses(left) = &self.losses;
-        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
             Ok(_) => Err(StorageError::new(ErrorKind::TransactionLost, "begin")),
-            Err(_) => self.storage.begin(scope, options).await,
+            Err(_) => storage.begin(scope, options).await,
         }
-    }
-
-    async fn begin_platform(
-        &self,
-        scope: PlatformScope,
-        options: TransactionOptions,
-    ) -> StorageResult<Box<dyn PlatformTransaction>> {
-        self.storage.begin_platform(scope, options).await
     }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::postgres::{self, Durability};
 use crate::{build_plugins, preflight, repository, step};
 
 const TEMPLATE: &str = include_str!("../templates/benchmarks.md");
@@ -35,8 +36,11 @@ pub(crate) fn run() -> Result<()> {
     preflight::host()?;
     build_plugins::build(&build_plugins::Arguments::default())?;
     let root = repository::root();
-    let output =
-        step::output(step::cargo(&root, &["bench", "-p", "erp-plugin-benches"]).env("BENCH_JSON", "1"))?;
+    // Each side waits for the disk, as it does in life.
+    let server = postgres::find()?.start(Durability::On)?;
+    let mut benches = step::cargo(&root, &["bench", "-p", "erp-plugin-benches"]);
+    let output = step::output(benches.env("BENCH_JSON", "1").env(postgres::VARIABLE, server.url()))?;
+    drop(server);
     let (figures, other) = read(&output)?;
     for line in other {
         println!("{line}");

@@ -54,9 +54,13 @@ impl Arguments {
         named.map(|named| Database::parse(&named, self.migration_url())).transpose()
     }
 
-    /// The database, or one in memory.
+    /// The database, or one in memory, where there is such a thing.
     pub(crate) fn database_or_memory(&self) -> Result<Database> {
-        Ok(self.database()?.unwrap_or(Database::Memory))
+        if cfg!(feature = "sqlite") {
+            Ok(self.database()?.unwrap_or(Database::Memory))
+        } else {
+            self.required()
+        }
     }
 
     /// The database, for a command that is about what is in it.
@@ -64,7 +68,12 @@ impl Arguments {
         match self.database()? {
             Some(database) => Ok(database),
             None => bail!(HostError::invalid(format!(
-                "no database is named; give --db FILE, --db postgres://HOST/DATABASE, or set {DATABASE}"
+                "no database is named; give --db {}, or set {DATABASE}",
+                if cfg!(feature = "sqlite") {
+                    "FILE or postgres://HOST/DATABASE"
+                } else {
+                    "postgres://HOST/DATABASE"
+                }
             ))),
         }
     }

@@ -2,9 +2,15 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use erp_plugin::{CodeCache, Limits, PluginHostBuilder, ProcessCompiler, random_key};
+use async_trait::async_trait;
+use erp_plugin::{
+    CodeCache, ErrorKind, Limits, PlatformScope, PlatformTransaction, PluginHost, PluginHostBuilder,
+    ProcessCompiler, Storage, StorageError, StorageResult, SystemClock, SystemIds, TenantScope, Transaction,
+    TransactionOptions, random_key,
+};
 
 use crate::database::Database;
 use crate::output;
@@ -24,20 +30,48 @@ pub(crate) struct HostOptions<'a> {
 
 /// Opens the storage and begins a host on it.
 pub(crate) async fn builder(options: &HostOptions<'_>) -> Result<PluginHostBuilder> {
+    let builder = erp_plugin::host(options.database.url()?).await?;
+    compiling(builder, options.limits.clone(), options.code_cache)
+}
+
+/// Begins a host that has no storage, for a command that is about a component alone.
+pub(crate) fn without_storage(code_cache: bool) -> Result<PluginHostBuilder> {
+    let builder =
+        PluginHost::builder(Arc::new(NoStorage), Arc::new(SystemClock), Arc::new(SystemIds::default()));
+    compiling(builder, Limits::default(), code_cache)
+}
+
+fn compiling(builder: PluginHostBuilder, limits: Limits, code_cache: bool) -> Result<PluginHostBuilder> {
     let program = env::current_exe().context("this program does not know where it lies")?;
-    let memory = options.limits.memory.to_string();
-    let builder = erp_plugin::host(options.database.url()?)
-        .await?
-        .limits(options.limits.clone())
-        .compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));
-    Ok(match options.code_cache.then(code_cache).flatten() {
+    let memory = limits.memory.to_string();
+    let builder =
+        builder.limits(limits).compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));
+    Ok(match code_cache.then(open_code_cache).flatten() {
         Some(cache) => builder.code_cache(cache),
         None => builder,
     })
 }
 
+/// Refuses everything.
+struct NoStorage;
+
+#[async_trait]
+impl Storage for NoStorage {
+    async fn begin(&self, _: &TenantScope, _: TransactionOptions) -> StorageResult<Box<dyn Transaction>> {
+        Err(StorageError::new(ErrorKind::Unavailable, "begin"))
+    }
+
+    async fn begin_platform(
+        &self,
+        _: PlatformScope,
+        _: TransactionOptions,
+    ) -> StorageResult<Box<dyn PlatformTransaction>> {
+        Err(StorageError::new(ErrorKind::Unavailable, "begin"))
+    }
+}
+
 /// The cache of native code, with the key that seals it outside of it. Without one everything works, only slower.
-fn code_cache() -> Option<CodeCache> {
+fn open_code_cache() -> Option<CodeCache> {
     let folder = |variable: &str, below_home: &str| -> Option<PathBuf> {
         let given = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         Some(given.or_else(|| Some(env::home_dir()?.join(below_home)))?.join("erp-plugin"))

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use crate::error::HostResult;
 use crate::executor::Executor;
 use crate::host::PluginHost;
+use crate::install::{self, InstallOptions};
 
 /// Puts a [`PluginHost`] together. What is not given has a default that refuses rather than allows; the exception is
 /// [`bare_components`](Self::bare_components).
@@ -124,19 +125,30 @@ impl PluginHostBuilder {
         self
     }
 
+    /// Judges, compiles and links a component as [`PluginHost::install`] does, but runs and keeps nothing of it, and
+    /// leaves the storage alone. What the component refers to need not be installed.
+    pub async fn judge(mut self, component: &Arc<[u8]>, options: &InstallOptions) -> HostResult<()> {
+        let loader = self.loader()?;
+        install::judge(&loader, component, options, self.bare_components, self.services.clock.now()).await
+    }
+
     /// Makes the host and reads what is installed.
     pub async fn build(mut self) -> HostResult<PluginHost> {
+        let loader = self.loader()?;
+        let executor = match self.runtime.take() {
+            Some(handle) => Executor::lent(handle)?,
+            None => Executor::own(self.threads)?,
+        };
+        PluginHost::start(self, loader, executor).await
+    }
+
+    fn loader(&mut self) -> HostResult<Loader> {
         let cap = self.caps.as_ref().unwrap_or(&self.limits).memory;
         self.engine.max_memory = cap.max(self.limits.memory);
         let engine = Engine::new(self.engine.clone())?;
         let compiler =
             self.compiler.take().unwrap_or_else(|| Arc::new(InProcessCompiler::new(engine.clone())));
         let interfaces = std::mem::take(&mut self.interfaces);
-        let loader = Loader::new(engine, compiler, self.cache.take(), interfaces)?;
-        let executor = match self.runtime.take() {
-            Some(handle) => Executor::lent(handle)?,
-            None => Executor::own(self.threads)?,
-        };
-        PluginHost::start(self, loader, executor).await
+        Ok(Loader::new(engine, compiler, self.cache.take(), interfaces)?)
     }
 }

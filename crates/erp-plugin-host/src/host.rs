@@ -129,13 +129,6 @@ impl PluginHost {
         self.run(|inner| async move { inner.install(component, options).await }).await
     }
 
-    /// Judges, compiles and links a component as [`install`](Self::install) does, but runs and keeps nothing of it.
-    /// What it refers to need not be installed.
-    pub async fn judge(&self, component: impl Into<Arc<[u8]>>, options: InstallOptions) -> HostResult<()> {
-        let component = component.into();
-        self.run(|inner| async move { inner.judge(component, options).await }).await
-    }
-
     /// The installed plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginSummary> {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use erp_plugin_model::manifest::{Capabilities, DEFAULT_MAX_SIZE, MAX_MAX_SIZE};
 use erp_plugin_model::schema::FieldType;
 use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, Manifest, PluginName, TenantId};
-use erp_plugin_runtime::{Export, LoadError, validate};
+use erp_plugin_runtime::{Export, LoadError, Loader, validate};
 use erp_plugin_storage::{ErrorKind, PluginVersion, StorageError};
 use sha2::{Digest as _, Sha256};
 
@@ -45,7 +46,8 @@ impl Inner {
     ) -> HostResult<PluginSummary> {
         let _one_at_a_time = self.installing.lock().await;
         let manifest = read_manifest(&component)?;
-        let record = self.record(&component, manifest.as_ref(), &options)?;
+        let now = self.services.clock.now();
+        let record = version(&component, manifest.as_ref(), &options, self.bare_components, now)?;
         if let Some(present) = self.catalog.get(&record.name) {
             return self.already_there(&present, &record);
         }
@@ -80,14 +82,6 @@ impl Inner {
         Ok(self.summary(&plugin))
     }
 
-    /// Everything that an installation looks at in the component alone; nothing of it is run or kept.
-    pub(crate) async fn judge(&self, component: Arc<[u8]>, options: InstallOptions) -> HostResult<()> {
-        let manifest = read_manifest(&component)?;
-        let record = self.record(&component, manifest.as_ref(), &options)?;
-        self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
-        Ok(())
-    }
-
     /// Reads what is installed: when the host starts, and when it is asked for a plugin that another process may have
     /// installed since. Nothing is compiled yet.
     pub(crate) async fn read_catalog(&self) -> HostResult<()> {
@@ -99,57 +93,6 @@ impl Inner {
             self.catalog.learn(Arc::new(Installed::new(record, manifest, granted, dynamic)));
         }
         Ok(platform.rollback().await?)
-    }
-
-    fn record(
-        &self,
-        component: &[u8],
-        manifest: Option<&Manifest>,
-        options: &InstallOptions,
-    ) -> HostResult<PluginVersion> {
-        let (name, version, asked) = match (manifest, &options.name) {
-            (Some(manifest), Some(name)) if manifest.name != *name => {
-                return Err(HostError::invalid(format!(
-                    "the manifest says that this is {}, not {name}; leave the name out",
-                    manifest.name
-                ))
-                .into());
-            }
-            (Some(manifest), _) => {
-                (manifest.name.clone(), manifest.version.clone(), manifest.capabilities.clone())
-            }
-            (None, _) if !self.bare_components => {
-                return Err(HostError::denied(
-                    "this component has no manifest, and this host takes none without; add a plugin.toml and build \
-                     it again",
-                )
-                .into());
-            }
-            (None, Some(name)) => {
-                let capabilities = Capabilities { dynamic_entities: true, ..Capabilities::default() };
-                (name.clone(), semver::Version::new(0, 0, 0), capabilities)
-            }
-            (None, None) => {
-                return Err(HostError::invalid(
-                    "this component has no manifest and no name was given; name it, or add a plugin.toml and build \
-                     it again",
-                )
-                .into());
-            }
-        };
-        if RESERVED_NAMES.contains(&name.as_str()) {
-            return Err(
-                HostError::invalid(format!("the name {name} is the platform's own; choose another")).into()
-            );
-        }
-        Ok(PluginVersion {
-            name,
-            version,
-            component: Sha256::digest(component).into(),
-            manifest: manifest.map(Manifest::to_canonical_json),
-            granted: granted(&asked, options.granted.as_ref())?.to_json(),
-            installed_at: self.services.clock.now(),
-        })
     }
 
     fn already_there(&self, present: &Installed, record: &PluginVersion) -> HostResult<PluginSummary> {
@@ -226,6 +169,73 @@ impl Inner {
         platform.commit().await?;
         Ok(Kept::New)
     }
+}
+
+/// Everything that an installation looks at in the component alone; nothing of it is run or kept.
+pub(crate) async fn judge(
+    loader: &Loader,
+    component: &Arc<[u8]>,
+    options: &InstallOptions,
+    bare_components: bool,
+    now: DateTime<Utc>,
+) -> HostResult<()> {
+    let manifest = read_manifest(component)?;
+    let version = version(component, manifest.as_ref(), options, bare_components, now)?;
+    loader.load(component, &version.component, max_size(manifest.as_ref())).await?;
+    Ok(())
+}
+
+/// What is kept of a component that may be installed.
+fn version(
+    component: &[u8],
+    manifest: Option<&Manifest>,
+    options: &InstallOptions,
+    bare_components: bool,
+    now: DateTime<Utc>,
+) -> HostResult<PluginVersion> {
+    let (name, version, asked) = match (manifest, &options.name) {
+        (Some(manifest), Some(name)) if manifest.name != *name => {
+            return Err(HostError::invalid(format!(
+                "the manifest says that this is {}, not {name}; leave the name out",
+                manifest.name
+            ))
+            .into());
+        }
+        (Some(manifest), _) => {
+            (manifest.name.clone(), manifest.version.clone(), manifest.capabilities.clone())
+        }
+        (None, _) if !bare_components => {
+            return Err(HostError::denied(
+                "this component has no manifest, and this host takes none without; add a plugin.toml and build \
+                 it again",
+            )
+            .into());
+        }
+        (None, Some(name)) => {
+            let capabilities = Capabilities { dynamic_entities: true, ..Capabilities::default() };
+            (name.clone(), semver::Version::new(0, 0, 0), capabilities)
+        }
+        (None, None) => {
+            return Err(HostError::invalid(
+                "this component has no manifest and no name was given; name it, or add a plugin.toml and build \
+                 it again",
+            )
+            .into());
+        }
+    };
+    if RESERVED_NAMES.contains(&name.as_str()) {
+        return Err(
+            HostError::invalid(format!("the name {name} is the platform's own; choose another")).into()
+        );
+    }
+    Ok(PluginVersion {
+        name,
+        version,
+        component: Sha256::digest(component).into(),
+        manifest: manifest.map(Manifest::to_canonical_json),
+        granted: granted(&asked, options.granted.as_ref())?.to_json(),
+        installed_at: now,
+    })
 }
 
 /// The manifest that a component carries, if it has one.

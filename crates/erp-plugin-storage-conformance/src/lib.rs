@@ -1,7 +1,8 @@
 //! The suite that every storage backend, and every wrapper around one, must pass.
 //!
-//! A dev-dependency of backends, and of nothing else. Where two backends might differ, the docs of the traits decide
-//! and a case here holds it: so a promise that no case holds is not one.
+//! For tests alone: of backends, and of whatever wants a storage with [one thing otherwise](intercept). Where two
+//! backends might differ, the docs of the traits decide and a case here holds it: so a promise that no case holds is
+//! not one.
 //!
 //! ```ignore
 //! async fn file() -> Backend {

@@ -7,11 +7,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::columns::ColumnType;
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::filter::column_name;
 use crate::names::{read_count, read_text};
 use crate::query;
-use crate::records::Context;
 use crate::row::raw;
 use crate::sql::{Parameter, Sql};
 

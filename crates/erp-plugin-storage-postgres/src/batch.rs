@@ -10,11 +10,12 @@ use erp_plugin_storage::{
 };
 use tokio_postgres::Row;
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::names::{read_integer, read_uuid};
-use crate::records::{Context, changed_values};
 use crate::sql::Parameter;
 use crate::statements::Update;
+use crate::update::changed_values;
 
 /// Inserts records; says of each how it ended.
 pub(crate) async fn insert(

@@ -33,11 +33,15 @@ mod batch;
 mod client;
 mod columns;
 mod connection;
+mod context;
+mod deleted;
 mod dispatch;
 mod document;
 mod error;
 mod events;
 mod filter;
+mod found;
+mod insert;
 mod journal;
 mod migrations;
 mod names;
@@ -45,6 +49,7 @@ mod options;
 #[cfg(test)]
 mod plans;
 mod query;
+mod reading;
 mod records;
 mod registry;
 mod row;
@@ -59,6 +64,7 @@ mod tls;
 mod transaction;
 mod transfer;
 mod turns;
+mod update;
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +99,7 @@ impl PostgresStorage {
     /// when it cannot be reached or does not let this user in. The source says more. Nothing is changed.
     pub async fn open(options: &PostgresOptions) -> StorageResult<Self> {
         let opened = async {
-            let found = setup::look(&options.target).await?;
+            let found = found::look(&options.target).await?;
             Pools::new(options, found.roles, found.may_migrate)
         };
         let pools = opened.await.map_err(|error: Error| error.at("open"))?;

@@ -13,6 +13,8 @@
     reason = "tests, which fail by panicking"
 )]
 
+mod workers;
+
 use std::fmt::Write;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter};
@@ -33,7 +35,7 @@ use crate::session::Session;
 use crate::sql::{Parameter, Sql};
 use crate::support::notes::{create, field, options};
 use crate::support::{self, Database};
-use crate::{PostgresStorage, dispatch, statements};
+use crate::{PostgresStorage, statements};
 
 /// What an index has to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -505,64 +507,5 @@ async fn every_comparison_of_a_columns_type_is_leak_proof() {
              WHERE o.oprleft = $1::text::regtype AND o.oprright = $1::text::regtype
                  AND o.oprname IN ('=', '<', '<=', '>', '>=') AND p.proleakproof";
         assert_eq!(client.query(sql, &[&of.name()]).await.unwrap().len(), 5, "{of}");
-    }
-}
-
-/// A hundred thousand events that are numbered and done, in a thousand streams, and a few that are not.
-const WORKED_OFF: &str = "
-    INSERT INTO erp_plugin.outbox
-        (tenant_id, id, event_type, key, payload, publisher, invocation, ordinal, depth, published_at, xact, seq)
-    SELECT 'tenant' || n % 10, md5(n::text)::uuid, 'order.created', 'key' || n % 1000, '{}', 'orders',
-        md5(n::text)::uuid, 1, 0, now(), 7, CASE WHEN n < 100000 THEN n END
-    FROM generate_series(1, 100010) AS n;
-    INSERT INTO erp_plugin.streams (tenant_id, plugin, key, last_number, waiting, token)
-    SELECT 'tenant' || n % 10, 'mails', 'key' || n, 100, CASE WHEN n < 20 THEN n END, 100
-    FROM generate_series(0, 999) AS n;
-    INSERT INTO erp_plugin.deliveries
-        (tenant_id, plugin, key, number, event, seq, status, token, attempts, last_error)
-    SELECT 'tenant' || n % 10, 'mails', 'key' || n % 1000, n / 1000 + 1, md5(n::text)::uuid, n,
-        CASE WHEN n % 1000 < 20 AND n > 99000 THEN 'pending' WHEN n % 20000 = 19 THEN 'parked' ELSE 'done' END, 1, 1,
-        'because'
-    FROM generate_series(1, 99999) AS n;
-    INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told)
-    SELECT 'tenant' || n, 'mails', '1.0.0', true, true FROM generate_series(0, 9) AS n;
-    ";
-
-#[tokio::test]
-async fn workers_find_what_waits_without_passing_over_what_is_done() {
-    let Some(server) = support::server() else { return };
-    for analysed in [false, true] {
-        let database = Database::new(&server, support::As::App).await;
-        let storage = PostgresStorage::open(&database.options()).await.unwrap();
-        let admin = database.admin().await;
-        admin.batch_execute(WORKED_OFF).await.unwrap();
-        if analysed {
-            admin.batch_execute("ANALYZE").await.unwrap();
-        }
-        let mut session = begin(&storage, As::Platform, Mode::Write).await;
-        let limit = (Parameter::Integer(16), ColumnType::Integer.parameter());
-        let texts = |of: &[&'static str]| {
-            let many = Parameter::many(of.iter().copied().map(Parameter::Text));
-            (many, ColumnType::Text.array())
-        };
-        let none = || texts(&[]);
-        let stream = [texts(&["tenant1"]), texts(&["mails"]), texts(&["key1"])];
-        for (sql, parameters, indexes) in [
-            (dispatch::UNNUMBERED, vec![limit.clone()], &["outbox_unnumbered"][..]),
-            (dispatch::CANDIDATES, vec![limit.clone(), none(), none(), none()], &["streams_waiting"]),
-            (dispatch::CLAIM, stream.into(), &["deliveries_pending", "streams_pkey", "outbox_pkey"]),
-            (dispatch::PARKED, vec![limit], &["deliveries_parked", "outbox_pkey"]),
-        ] {
-            for plan in plans(&mut session, &Sql { text: sql.to_owned(), parameters }).await {
-                assert!(!plan.contains("Seq Scan"), "{plan}");
-                for index in indexes {
-                    assert!(plan.contains(&format!(" using {index} on ")), "not by {index}:\n{plan}");
-                }
-                assert!(
-                    !sorts(&plan) || sql == dispatch::CANDIDATES || sql == dispatch::CLAIM,
-                    "it is sorted:\n{plan}"
-                );
-            }
-        }
     }
 }

@@ -22,9 +22,9 @@ use erp_plugin_storage::{
 use crate::client::Client;
 use crate::columns::ColumnType;
 use crate::connection::{Roles, quote};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::names::{read_integer, read_text};
-use crate::records::Context;
 use crate::scanned;
 use crate::sql::Parameter;
 use crate::statements::{self, table};

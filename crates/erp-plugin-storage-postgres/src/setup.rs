@@ -7,18 +7,17 @@
 //! Where roles cannot be made, one user is all three ([`SetupOptions::single_role`]): row-level security still keeps
 //! entities' records apart, and nothing keeps the host's own work out of them.
 
-use erp_plugin_storage::ErrorKind;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+mod check;
+
+use tokio_postgres::Client as Driver;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client as Driver, Row};
 
 use crate::connection::{Roles, chain, quote};
-use crate::error::{Error, Result};
+use crate::found::{Found, dial, found};
 use crate::migrations::{MIGRATIONS, known};
-use crate::names::{read_boolean, read_integer, read_text};
-use crate::options::{CONNECT_TIMEOUT, InvalidUrl, PostgresOptions, Target, parse};
-use crate::tls;
+use crate::options::{InvalidUrl, Target, parse};
+
+pub use check::{Finding, check};
 
 /// The oldest Postgres that has all that is used.
 const OLDEST: i32 = 140_000;
@@ -65,25 +64,16 @@ pub struct Step {
     pub done_now: bool,
 }
 
-/// Something that a check has looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What is so, for people.
-    pub what: String,
-    /// What to do about it; `None` when all is well.
-    pub fix: Option<String>,
-}
-
 impl SetupOptions {
     /// With the URL of a user who may create roles and a schema in this database.
-    pub fn from_url(url: &str) -> std::result::Result<Self, InvalidUrl> {
+    pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
         let target = parse(url)?.0;
         Ok(Self { target, prefix: "erp_plugin".to_owned(), single_role: false, login: None, partitions: 0 })
     }
 
     /// Begins the names of the three roles with this, `erp_plugin` unless said otherwise: roles belong to the whole
     /// server, and other databases may have theirs.
-    pub fn role_prefix(mut self, prefix: &str) -> std::result::Result<Self, SetupError> {
+    pub fn role_prefix(mut self, prefix: &str) -> Result<Self, SetupError> {
         let valid = (1..=40).contains(&prefix.len())
             && prefix.starts_with(|c: char| c.is_ascii_lowercase())
             && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -112,7 +102,7 @@ impl SetupOptions {
 
     /// Splits each entity's table by a hash of the tenant into so many partitions; 0, which is none, unless said
     /// otherwise. Cannot be changed later.
-    pub fn partitions(mut self, partitions: u32) -> std::result::Result<Self, SetupError> {
+    pub fn partitions(mut self, partitions: u32) -> Result<Self, SetupError> {
         if partitions > MAX_PARTITIONS {
             return Err(SetupError::Refused(format!(
                 "{partitions} partitions are too many; at most {MAX_PARTITIONS}"
@@ -125,7 +115,7 @@ impl SetupOptions {
 
 /// Sets a database up: makes the roles, the schema and the system's tables that are not there. Doing it again changes
 /// nothing. All of it is one transaction.
-pub async fn init(options: &SetupOptions) -> std::result::Result<Vec<Step>, SetupError> {
+pub async fn init(options: &SetupOptions) -> Result<Vec<Step>, SetupError> {
     let mut attempt = 1;
     loop {
         let client = connect(&options.target).await?;
@@ -146,12 +136,12 @@ pub async fn init(options: &SetupOptions) -> std::result::Result<Vec<Step>, Setu
 }
 
 /// Whether a database was set up before, by this release or another one.
-pub async fn is_set_up(options: &SetupOptions) -> std::result::Result<bool, SetupError> {
+pub async fn is_set_up(options: &SetupOptions) -> Result<bool, SetupError> {
     Ok(read_schema(&connect(&options.target).await?).await?.is_some())
 }
 
 /// Brings the system's tables up to this release; what it did, of which nothing may be new.
-pub async fn migrate(options: &SetupOptions) -> std::result::Result<Vec<Step>, SetupError> {
+pub async fn migrate(options: &SetupOptions) -> Result<Vec<Step>, SetupError> {
     let client = connect(&options.target).await?;
     let Some(found) = read_schema(&client).await? else {
         return Err(SetupError::Refused("this database was never set up; run erp-plugin db init".to_owned()));
@@ -166,103 +156,9 @@ pub async fn migrate(options: &SetupOptions) -> std::result::Result<Vec<Step>, S
     Ok(steps)
 }
 
-/// Looks whether a host can work with a database: the server, the schema, the roles, the wall between tenants.
-pub async fn check(options: &PostgresOptions) -> std::result::Result<Vec<Finding>, SetupError> {
-    let client = connect(&options.target).await?;
-    let mut findings = vec![Finding { what: check_server(&client).await?, fix: None }];
-    let Some(found) = read_schema(&client).await? else {
-        findings.push(Finding {
-            what: "the database was never set up".to_owned(),
-            fix: Some("run erp-plugin db init".to_owned()),
-        });
-        return Ok(findings);
-    };
-    findings.push(check_version(&found));
-    findings.extend(check_roles(&client, options, &found).await?);
-    findings.push(check_walls(&client, &found.roles).await?);
-    Ok(findings)
-}
-
 /// Does one thing as a URL's user.
-pub(crate) async fn execute(
-    url: &str,
-    doing: &'static str,
-    sql: &str,
-) -> std::result::Result<(), SetupError> {
+pub(crate) async fn execute(url: &str, doing: &'static str, sql: &str) -> Result<(), SetupError> {
     batch(&connect(&parse(url)?.0).await?, doing, sql).await
-}
-
-/// What a database says about itself.
-pub(crate) struct Found {
-    pub(crate) roles: Roles,
-    /// Whether the one who asks is a member of the owner.
-    pub(crate) may_migrate: bool,
-    may_work: bool,
-    version: i64,
-    oldest_host: i64,
-    partitions: i64,
-}
-
-/// What a storage needs to know of a database before it works with it.
-pub(crate) async fn look(target: &Target) -> Result<Found> {
-    let (client, connection) = dial(target).await?;
-    let found = found(&client).await;
-    drop(client);
-    // It ends with its client.
-    drop(connection.await);
-    let found = found.map_err(|error| match &error {
-        // What we make, everybody may look at.
-        Error::Postgres(refused) if refused.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            Error::Kind(ErrorKind::Foreign)
-        }
-        _ => error,
-    })?;
-    let found = found.ok_or_else(|| Error::Kind(ErrorKind::NeedsMigration))?;
-    if found.oldest_host > known() {
-        return Err(Error::Kind(ErrorKind::TooNew));
-    }
-    if found.version < known() {
-        return Err(Error::Kind(ErrorKind::NeedsMigration));
-    }
-    if !found.may_work {
-        return Err(Error::Pool(format!(
-            "this user is no member of {} and {}; run erp-plugin db init with it, or grant them",
-            found.roles.app, found.roles.worker
-        )));
-    }
-    Ok(found)
-}
-
-async fn found(client: &Driver) -> Result<Option<Found>> {
-    let sql = "SELECT version, oldest_host, owner_role, app_role, worker_role, partitions,
-             pg_has_role(owner_role, 'MEMBER'), pg_has_role(app_role, 'MEMBER') AND pg_has_role(worker_role, 'MEMBER')
-         FROM erp_plugin.system_schema";
-    match client.query_opt(sql, &[]).await {
-        Ok(row) => row.as_ref().map(read_found).transpose(),
-        Err(error) if is_absent(&error) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_absent(error: &tokio_postgres::Error) -> bool {
-    error
-        .code()
-        .is_some_and(|code| *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME)
-}
-
-fn read_found(row: &Row) -> Result<Found> {
-    Ok(Found {
-        version: read_integer(row, 0)?,
-        oldest_host: read_integer(row, 1)?,
-        roles: Roles {
-            owner: read_text(row, 2)?.to_owned(),
-            app: read_text(row, 3)?.to_owned(),
-            worker: read_text(row, 4)?.to_owned(),
-        },
-        partitions: read_integer(row, 5)?,
-        may_migrate: read_boolean(row, 6)?,
-        may_work: read_boolean(row, 7)?,
-    })
 }
 
 enum Attempt {
@@ -299,7 +195,7 @@ fn failed(doing: &'static str, error: &tokio_postgres::Error) -> SetupError {
     SetupError::Failed { doing, reason }
 }
 
-async fn init_once(client: &Driver, options: &SetupOptions) -> std::result::Result<Vec<Step>, Attempt> {
+async fn init_once(client: &Driver, options: &SetupOptions) -> Result<Vec<Step>, Attempt> {
     let mut steps = vec![Step { what: check_server(client).await?, done_now: false }];
     let found = read_schema(client).await?;
     batch(client, "begin", "BEGIN").await?;
@@ -338,7 +234,7 @@ async fn init_once(client: &Driver, options: &SetupOptions) -> std::result::Resu
     Ok(steps)
 }
 
-async fn chosen_roles(client: &Driver, options: &SetupOptions) -> std::result::Result<Roles, SetupError> {
+async fn chosen_roles(client: &Driver, options: &SetupOptions) -> Result<Roles, SetupError> {
     if !options.single_role {
         let SetupOptions { prefix, .. } = options;
         return Ok(Roles {
@@ -362,7 +258,7 @@ async fn chosen_roles(client: &Driver, options: &SetupOptions) -> std::result::R
     Ok(Roles { owner: user.clone(), app: user.clone(), worker: user })
 }
 
-async fn make_role(client: &Driver, name: &str, what: &str) -> std::result::Result<Step, Attempt> {
+async fn make_role(client: &Driver, name: &str, what: &str) -> Result<Step, Attempt> {
     let sql = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
     let row = client.query_one(sql, &[&name]).await.map_err(|error| failed("look for roles", &error))?;
     let there: bool = row.try_get(0).map_err(|error| failed("look for roles", &error))?;
@@ -373,7 +269,7 @@ async fn make_role(client: &Driver, name: &str, what: &str) -> std::result::Resu
 }
 
 /// Makes whoever sets up a member of the owner, which a superuser is anyway.
-async fn join_owner(client: &Driver, owner: &str) -> std::result::Result<Step, Attempt> {
+async fn join_owner(client: &Driver, owner: &str) -> Result<Step, Attempt> {
     let sql = "SELECT pg_has_role($1, 'MEMBER'), current_user::text";
     let row = client.query_one(sql, &[&owner]).await.map_err(|error| failed("look at the roles", &error))?;
     let is_member: bool = row.try_get(0).map_err(|error| failed("look at the roles", &error))?;
@@ -385,7 +281,7 @@ async fn join_owner(client: &Driver, owner: &str) -> std::result::Result<Step, A
 }
 
 /// Makes a host's user a member of the roles that it works in.
-async fn admit(client: &Driver, login: &str, roles: &Roles) -> std::result::Result<Step, Attempt> {
+async fn admit(client: &Driver, login: &str, roles: &Roles) -> Result<Step, Attempt> {
     let sql =
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1), current_setting('server_version_num')::int";
     let row = client.query_one(sql, &[&login]).await.map_err(|error| failed("look for the user", &error))?;
@@ -417,7 +313,7 @@ async fn run_migrations(
     roles: &Roles,
     from: i64,
     partitions: Option<u32>,
-) -> std::result::Result<Step, SetupError> {
+) -> Result<Step, SetupError> {
     batch(client, "act as the owner", &format!("SET LOCAL ROLE {}", quote(&roles.owner))).await?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.version > from) {
         batch(client, "make the system's tables", &migration.sql(roles)).await?;
@@ -439,7 +335,7 @@ async fn run_migrations(
     Ok(Step { what: format!("system tables, version {}", known().max(from)), done_now: from < known() })
 }
 
-async fn not_a_member(client: &Driver, roles: &Roles) -> std::result::Result<SetupError, SetupError> {
+async fn not_a_member(client: &Driver, roles: &Roles) -> Result<SetupError, SetupError> {
     let user: String = client
         .query_one("SELECT current_user::text", &[])
         .await
@@ -451,7 +347,7 @@ async fn not_a_member(client: &Driver, roles: &Roles) -> std::result::Result<Set
     )))
 }
 
-async fn check_server(client: &Driver) -> std::result::Result<String, SetupError> {
+async fn check_server(client: &Driver) -> Result<String, SetupError> {
     let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int,
          current_setting('server_encoding'), current_database()::text, current_user::text";
     let row = client.query_one(sql, &[]).await.map_err(|error| failed("ask for the version", &error))?;
@@ -470,135 +366,20 @@ async fn check_server(client: &Driver) -> std::result::Result<String, SetupError
     Ok(format!("Postgres {}, database {}, as {}", text(0), text(3), text(4)))
 }
 
-fn check_version(found: &Found) -> Finding {
-    let what = format!("system tables, version {} of {}", found.version, known());
-    let fix = if found.oldest_host > known() {
-        Some("they are a newer release's; update this host".to_owned())
-    } else if found.version < known() {
-        Some("run erp-plugin db migrate".to_owned())
-    } else {
-        None
-    };
-    let what = match found.partitions {
-        0 => what,
-        partitions => format!("{what}, entities in {partitions} partitions"),
-    };
-    Finding { what, fix }
-}
-
-async fn check_roles(
-    client: &Driver,
-    options: &PostgresOptions,
-    found: &Found,
-) -> std::result::Result<Vec<Finding>, SetupError> {
-    let Found { roles, may_work, may_migrate, .. } = found;
-    let Roles { owner, app, worker } = roles;
-    let mut findings = Vec::new();
-    findings.push(Finding {
-        what: if *may_work {
-            format!("this user may work as {app} and {worker}")
-        } else {
-            format!("this user may not work as {app} and {worker}")
-        },
-        fix: (!may_work)
-            .then(|| format!("GRANT {app}, {worker} TO this user, or run erp-plugin db init with it")),
-    });
-    let above: bool = client
-        .query_one(
-            "SELECT bool_or(rolsuper OR rolbypassrls) FROM pg_roles WHERE rolname IN ($1, $2)",
-            &[owner, app],
-        )
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(|error| failed("look at the roles", &error))?;
-    findings.push(Finding {
-        what: format!("{owner} and {app} are {} row-level security", if above { "above" } else { "under" }),
-        fix: above.then(|| format!("ALTER ROLE {app} NOSUPERUSER NOBYPASSRLS, and {owner}")),
-    });
-    let migrates = match &options.migration {
-        None => *may_migrate,
-        Some(target) => {
-            let owner = connect(target).await?;
-            read_schema(&owner).await?.is_some_and(|found| found.may_migrate)
-        }
-    };
-    findings.push(Finding {
-        what: format!(
-            "plugins {} be installed from here: {}",
-            if migrates { "can" } else { "cannot" },
-            match (&options.migration, migrates) {
-                (Some(_), true) => format!("the migration URL's user may act as {owner}"),
-                (Some(_), false) => format!("the migration URL's user may not act as {owner}"),
-                (None, true) => format!("this user may act as {owner}"),
-                (None, false) => "there is no migration URL".to_owned(),
-            }
-        ),
-        fix: (!migrates)
-            .then(|| format!("give a migration URL whose user may act as {owner}: GRANT {owner} TO …")),
-    });
-    Ok(findings)
-}
-
-/// That every table with a tenant in it has its wall: forced, as it was made, and with no way around it. Policies add up,
-/// so one that lets through what the tenant's does not is a hole; that of the workers is for them alone.
-async fn check_walls(client: &Driver, roles: &Roles) -> std::result::Result<Finding, SetupError> {
-    let sql = "SELECT coalesce(string_agg(c.relname, ', ' ORDER BY c.relname), ''), count(*)::bigint
-         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'erp_plugin' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-             AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id')
-             AND NOT (c.relrowsecurity AND c.relforcerowsecurity
-                 AND EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polname = 'tenant')
-                 AND NOT EXISTS (
-                     SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polpermissive AND NOT (
-                         pg_get_expr(p.polqual, c.oid) LIKE '(tenant_id = ( SELECT %current_tenant() AS %))'
-                             AND p.polwithcheck IS NULL AND p.polcmd = '*'
-                         OR p.polname = 'worker' AND p.polroles = ARRAY[to_regrole($1)::oid]
-                     )
-                 ))";
-    let open: String = client
-        .query_one(sql, &[&quote(&roles.worker)])
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(|error| failed("look at the tables", &error))?;
-    Ok(if open.is_empty() {
-        Finding { what: "every table with a tenant in it keeps tenants apart".to_owned(), fix: None }
-    } else {
-        Finding {
-            what: format!("these tables do not keep tenants apart: {open}"),
-            fix: Some("ALTER TABLE … ENABLE and FORCE ROW LEVEL SECURITY, and restore the policy".to_owned()),
-        }
-    })
-}
-
-async fn read_schema(client: &Driver) -> std::result::Result<Option<Found>, SetupError> {
+async fn read_schema(client: &Driver) -> Result<Option<Found>, SetupError> {
     found(client)
         .await
         .map_err(|error| SetupError::Failed { doing: "look at the schema", reason: chain(&error) })
 }
 
-async fn connect(target: &Target) -> std::result::Result<Driver, SetupError> {
+async fn connect(target: &Target) -> Result<Driver, SetupError> {
     let dialled = dial(target).await;
     let (client, _) =
         dialled.map_err(|error| SetupError::Failed { doing: "connect", reason: chain(&error) })?;
     Ok(client)
 }
 
-/// Connects. The connection ends with its client.
-async fn dial(target: &Target) -> Result<(Driver, JoinHandle<()>)> {
-    let connector = tls::connector(&target.tls)?;
-    let config = &target.config;
-    // The driver's own patience ends when the host takes the connection, whether or not a server ever says a word.
-    let hosts = u32::try_from(config.get_hosts().len().max(config.get_hostaddrs().len())).unwrap_or(u32::MAX);
-    let patience =
-        config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts.max(1));
-    let dialled = timeout(patience, config.connect(connector)).await;
-    let (client, connection) = dialled
-        .map_err(|_| Error::Pool(format!("the server did not answer within {patience:?}")))?
-        .map_err(|error| Error::Pool(chain(&error)))?;
-    Ok((client, tokio::spawn(async move { drop(connection.await) })))
-}
-
-async fn one_bool(client: &Driver, sql: &str) -> std::result::Result<bool, SetupError> {
+async fn one_bool(client: &Driver, sql: &str) -> Result<bool, SetupError> {
     client
         .query_one(sql, &[])
         .await
@@ -606,10 +387,10 @@ async fn one_bool(client: &Driver, sql: &str) -> std::result::Result<bool, Setup
         .map_err(|error| failed("look at the schema", &error))
 }
 
-async fn batch(client: &Driver, doing: &'static str, sql: &str) -> std::result::Result<(), SetupError> {
+async fn batch(client: &Driver, doing: &'static str, sql: &str) -> Result<(), SetupError> {
     client.batch_execute(sql).await.map_err(|error| failed(doing, &error))
 }
 
-async fn run(client: &Driver, doing: &'static str, sql: &str) -> std::result::Result<(), Attempt> {
+async fn run(client: &Driver, doing: &'static str, sql: &str) -> Result<(), Attempt> {
     client.batch_execute(sql).await.map_err(|error| attempt(doing, &error))
 }

@@ -4,10 +4,7 @@
 //! halves of the values are summed apart, neither of which can overflow before there are two thousand million records.
 
 use erp_plugin_model::filter::{Column, Filter};
-use erp_plugin_model::schema::FieldType;
-use erp_plugin_storage::{
-    Aggregate, AggregateOutcome, Figure, FigureValue, Group, MAX_FIGURES, MAX_GROUP_COLUMNS,
-};
+use erp_plugin_storage::{Aggregate, AggregateOutcome, Figure, FigureValue, Group};
 use rusqlite::Row;
 
 use crate::columns::ColumnType;
@@ -20,8 +17,8 @@ use crate::table::{Table, restart_steps, rows_scanned};
 impl Table<'_> {
     pub(crate) fn aggregate(self, filter: &Filter, aggregate: &Aggregate) -> Result<AggregateOutcome> {
         let Aggregate { group_by, figures, limit } = aggregate;
-        if group_by.len() > MAX_GROUP_COLUMNS || figures.len() > MAX_FIGURES {
-            return Err(Error::Misuse("an aggregate of more columns or figures than there may be"));
+        if let Some(misuse) = aggregate.misuse(self.entity.schema()) {
+            return Err(Error::Misuse(misuse));
         }
         let columns = self.columns_of(aggregate)?;
         let sql = self.figures(filter, aggregate)?;
@@ -85,35 +82,22 @@ impl Table<'_> {
         Ok(sql)
     }
 
-    /// The types of what is selected, if all of it can be.
+    /// The types of what is selected.
     fn columns_of(self, aggregate: &Aggregate) -> Result<Columns> {
-        let ordered = |column: &Column| {
-            let (field_type, ordered) = self.type_of(column)?;
-            if ordered {
-                Ok(ColumnType::of(&field_type))
-            } else {
-                Err(Error::Misuse("an aggregate of a column whose type has no order"))
-            }
-        };
-        let keys = aggregate.group_by.iter().map(ordered).collect::<Result<_>>()?;
+        let keys = aggregate.group_by.iter().map(|column| self.type_of(column)).collect::<Result<_>>()?;
         let figure = |figure: &Figure| match figure {
             Figure::Count => Ok(ColumnType::Integer),
-            Figure::Min(column) | Figure::Max(column) => ordered(column),
-            Figure::Sum(column) => match ordered(column)? {
-                of @ (ColumnType::Integer | ColumnType::Decimal) => Ok(of),
-                _ => Err(Error::Misuse("the sum of a column that holds no numbers")),
-            },
+            Figure::Min(column) | Figure::Max(column) | Figure::Sum(column) => self.type_of(column),
         };
         let figures = aggregate.figures.iter().map(figure).collect::<Result<_>>()?;
         Ok(Columns { keys, figures })
     }
 
-    /// A column's type, and whether it has an order. The host's own all have.
-    fn type_of(self, column: &Column) -> Result<(FieldType, bool)> {
+    fn type_of(self, column: &Column) -> Result<ColumnType> {
         match column {
-            Column::System(field) => Ok((field.field_type(), true)),
+            Column::System(field) => Ok(ColumnType::of(&field.field_type())),
             Column::Field(position) => match self.entity.schema().fields().get(*position) {
-                Some(field) => Ok((field.field_type.clone(), field.field_type.is_ordered())),
+                Some(field) => Ok(ColumnType::of(&field.field_type)),
                 None => Err(Error::Misuse("a field that the schema does not have")),
             },
             Column::Document(_) => Err(Error::Misuse("an aggregate of a document's key")),

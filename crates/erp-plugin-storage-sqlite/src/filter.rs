@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use erp_plugin_model::filter::{Column, Comparison, Filter, prefix_end};
 use erp_plugin_model::{EntitySchema, Value};
+use erp_plugin_storage::layout::folded_column;
 
 use crate::document;
 use crate::error::{Error, Result};
-use crate::schema::folded_column;
 use crate::sql::{Parameter, Sql};
 use crate::statements::quote;
 

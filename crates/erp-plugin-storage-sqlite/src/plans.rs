@@ -7,9 +7,9 @@ use erp_plugin_model::{
     EntityRef, EntitySchema, Field, FieldName, FieldType, Labels, OnDelete, TenantId, Value,
 };
 use erp_plugin_storage::Entity;
+use erp_plugin_storage::layout::FieldSet;
 use rusqlite::Connection;
 
-use crate::statements::FieldSet;
 use crate::{dispatch, migrations, query, schema, statements};
 
 struct Fixture {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::{RecordId, Value, Version};
+use erp_plugin_storage::layout::FieldSet;
 use erp_plugin_storage::{
     Aggregate, AggregateOutcome, Change, Counted, DeleteOutcome, Entity, InsertOutcome, NewRecord,
     QueryOutcome, RecordSink, RecordUpdate, Records, RestoreOutcome, Stamp, StorageResult, UpdateOutcome,
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::prepare::{Prepared, prepare};
 use crate::query;
 use crate::sql::Sql;
-use crate::statements::{FIRST_FIELD, FieldSet};
+use crate::statements::FIRST_FIELD;
 use crate::table::{Feed, Table, bind_stamp};
 use crate::transaction::SqliteTransaction;
 
@@ -253,13 +254,8 @@ impl<'c> Table<'c> {
 
     /// Which fields an update changes.
     fn set_of(self, fields: &[(usize, Value)]) -> Result<FieldSet> {
-        let mut set = FieldSet::default();
-        let all = self.entity.schema().fields().len();
-        if fields.iter().all(|(position, _)| *position < all && set.insert(*position)) {
-            Ok(set)
-        } else {
-            Err(Error::Misuse("a field twice in one update, or that the schema does not have"))
-        }
+        FieldSet::of(fields, self.entity.schema().fields().len())
+            .ok_or_else(|| Error::Misuse("a field twice in one update, or that the schema does not have"))
     }
 
     fn dangling_among(self, fields: &[(usize, Value)]) -> Result<Option<Violation>> {

@@ -8,13 +8,13 @@
 use std::fmt::Write;
 
 use async_trait::async_trait;
-use erp_plugin_model::schema::{FieldType, MAX_DOCUMENT_BYTES};
+use erp_plugin_model::schema::MAX_DOCUMENT_BYTES;
 use erp_plugin_model::{EntityName, EntityRef, EntitySchema, Field, PluginName};
+use erp_plugin_storage::layout::{folded_column, index_name, index_of, layout};
 use erp_plugin_storage::{
     CreateDynamic, DynamicEntities, Entity, MAX_DYNAMIC_ENTITIES, SchemaAdmin, StorageResult,
 };
 use rusqlite::{Connection, OptionalExtension};
-use sha2::{Digest, Sha256};
 
 use crate::columns::ColumnType;
 use crate::error::{Error, Result};
@@ -22,8 +22,6 @@ use crate::statements::quote;
 use crate::statistics;
 use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
 
-/// The longest physical name that every backend takes.
-const LONGEST_NAME: usize = 63;
 /// The constraint that a document too long breaks.
 pub(crate) const DOCUMENT_BYTES: &str = "document_bytes";
 
@@ -120,40 +118,6 @@ pub(crate) fn create(connection: &Connection, schema: &EntitySchema) -> Result<b
     Ok(true)
 }
 
-/// What of a schema its table depends on, as canonical JSON: labels, defaults, bounds and the order of the fields
-/// may change without touching it. Names and types hold nothing that JSON would have to escape.
-fn layout(schema: &EntitySchema) -> String {
-    let mut fields: Vec<_> = schema.fields().iter().collect();
-    fields.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut json = String::from("{");
-    for (index, field) in fields.into_iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        let _ = write!(json, "{comma}\"{}\":{{\"type\":\"{}\"", field.name, field.field_type.as_str());
-        match &field.field_type {
-            FieldType::Decimal { scale, .. } => {
-                let _ = write!(json, ",\"scale\":{scale}");
-            }
-            FieldType::Reference { target, .. } => {
-                let _ = write!(json, ",\"entity\":\"{target}\"");
-            }
-            _ => {}
-        }
-        for (option, set) in [
-            ("required", field.required),
-            ("unique", field.unique),
-            ("indexed", field.indexed || (is_reference(field) && !field.unique)),
-            ("search", field.searchable),
-        ] {
-            if set {
-                let _ = write!(json, ",\"{option}\":true");
-            }
-        }
-        json.push('}');
-    }
-    json.push('}');
-    json
-}
-
 fn ddl(schema: &EntitySchema) -> String {
     let name = schema.name.table();
     let table = quote(&name);
@@ -212,62 +176,22 @@ pub(crate) struct Index {
     pub(crate) unique: bool,
 }
 
-/// The indexes that a field has. A unique one serves filters and sorts as well; a reference has one always, because
-/// whoever deletes a record looks for those that refer to it.
+/// The indexes that a field has.
 pub(crate) fn indexes_of(table: &str, field: &Field) -> impl Iterator<Item = Index> {
-    let index = |column: &str, suffix: &str, unique: bool| Index {
-        name: index_name(table, &[field.name.as_str(), suffix]),
-        column: column.to_owned(),
-        unique,
-    };
-    let own = match (field.unique, field.indexed || is_reference(field)) {
-        (true, _) => Some(index(field.name.as_str(), "unique", true)),
-        (false, true) => Some(index(field.name.as_str(), "indexed", false)),
-        (false, false) => None,
-    };
-    let folded = field.searchable.then(|| index(&folded_column(field), "folded", false));
+    let own = index_of(table, field).map(|index| Index {
+        name: index.name,
+        column: field.name.as_str().to_owned(),
+        unique: index.unique,
+    });
+    let folded = field.searchable.then(|| Index {
+        name: index_name(table, field.name.as_str(), "folded"),
+        column: folded_column(field),
+        unique: false,
+    });
     own.into_iter().chain(folded)
 }
 
 /// The index of a table's deleted records.
 pub(crate) fn deleted_index(table: &str) -> String {
-    index_name(table, &["deleted"])
-}
-
-/// The column that holds the folds of a searchable field's values. No field is called so, for none has `__` in it.
-pub(crate) fn folded_column(field: &Field) -> String {
-    format!("{}__folded", field.name)
-}
-
-fn is_reference(field: &Field) -> bool {
-    matches!(field.field_type, FieldType::Reference { .. })
-}
-
-/// The name of an index: at most [`LONGEST_NAME`] bytes, a longer one cut and ended with a hash of the whole.
-fn index_name(table: &str, parts: &[&str]) -> String {
-    let mut name = format!("{table}__{}", parts.join("__"));
-    if name.len() > LONGEST_NAME {
-        let hash = Sha256::digest(name.as_bytes());
-        // Names are ASCII.
-        name.truncate(LONGEST_NAME - 17);
-        name.push('_');
-        for byte in hash.iter().take(8) {
-            let _ = write!(name, "{byte:02x}");
-        }
-    }
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_index_name_ends_in_a_hash_and_stays_distinct() {
-        assert_eq!(index_name("crm__lead", &["email", "unique"]), "crm__lead__email__unique");
-        let table = format!("{}__{}", "p".repeat(24), "e".repeat(30));
-        let [one, two] = [30, 29].map(|length| index_name(&table, &[&"f".repeat(length), "unique"]));
-        assert!(one.len() == LONGEST_NAME && two.len() == LONGEST_NAME);
-        assert_ne!(one, two);
-    }
+    index_name(table, "deleted_at", "deleted")
 }

@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use erp_plugin_model::schema::{FieldType, MAX_FIELDS, SystemField};
+use erp_plugin_model::schema::{FieldType, SystemField};
 use erp_plugin_model::{EntitySchema, FieldName, Value, fold};
 use erp_plugin_storage::Entity;
+use erp_plugin_storage::layout::{FieldSet, folded_column};
 use rusqlite::Statement;
 use rusqlite::types::Null;
 
 use crate::columns::{self, ColumnType};
 use crate::error::{Error, Result};
-use crate::schema::folded_column;
 
 /// The parameter that takes the first field's value, in an insert and in an update.
 pub(crate) const FIRST_FIELD: usize = 6;
@@ -74,27 +74,6 @@ pub(crate) struct Fold {
     pub(crate) parameter: usize,
     /// The column of the folds, quoted.
     column: String,
-}
-
-/// A set of fields by their positions in the schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct FieldSet([u64; MAX_FIELDS.div_ceil(64)]);
-
-impl FieldSet {
-    /// Adds a field; `false` when it was there already, or can be in no schema.
-    pub(crate) fn insert(&mut self, position: usize) -> bool {
-        match self.0.get_mut(position / 64) {
-            Some(word) if *word & (1 << (position % 64)) == 0 => {
-                *word |= 1 << (position % 64);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn contains(&self, position: usize) -> bool {
-        self.0.get(position / 64).is_some_and(|word| word & (1 << (position % 64)) != 0)
-    }
 }
 
 /// The statements of an entity, built now if this is the first call.
@@ -250,16 +229,3 @@ impl Statements {
 const LIVE: &str = "tenant_id = ?1 AND id = ?2 AND deleted_at IS NULL";
 /// The one deleted record of this tenant with this id.
 const DELETED: &str = "tenant_id = ?1 AND id = ?2 AND deleted_at IS NOT NULL";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_of_fields_refuses_one_twice_and_one_that_cannot_be() {
-        let mut set = FieldSet::default();
-        assert!(set.insert(0) && set.insert(MAX_FIELDS - 1));
-        assert!(!set.insert(0) && !set.insert(1000));
-        assert!(set.contains(0) && !set.contains(1));
-    }
-}

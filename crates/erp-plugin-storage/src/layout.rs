@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use erp_plugin_model::schema::{FieldType, MAX_FIELDS};
-use erp_plugin_model::{EntitySchema, Field};
+use erp_plugin_model::{EntitySchema, Field, Value};
 use sha2::{Digest, Sha256};
 
 /// The longest physical name that every backend takes, in bytes.
@@ -97,6 +97,13 @@ pub fn folded_column(field: &Field) -> String {
 pub struct FieldSet([u64; MAX_FIELDS.div_ceil(64)]);
 
 impl FieldSet {
+    /// The fields that an update changes; `None` when one is there twice, or is not one of so many.
+    #[must_use]
+    pub fn of(fields: &[(usize, Value)], all: usize) -> Option<Self> {
+        let mut set = Self::default();
+        fields.iter().all(|(position, _)| *position < all && set.insert(*position)).then_some(set)
+    }
+
     /// Adds a field; `false` when it was there already, or can be in no schema.
     pub fn insert(&mut self, position: usize) -> bool {
         match self.0.get_mut(position / 64) {
@@ -135,5 +142,11 @@ mod tests {
         assert!(set.insert(0) && set.insert(MAX_FIELDS - 1));
         assert!(!set.insert(0) && !set.insert(1000));
         assert!(set.contains(0) && !set.contains(1));
+
+        let of = |positions: &[usize]| {
+            FieldSet::of(&positions.iter().map(|at| (*at, Value::Null)).collect::<Vec<_>>(), 2)
+        };
+        assert!(of(&[1, 0]).is_some_and(|set| set.contains(0) && set.contains(1)));
+        assert_eq!((of(&[1, 1]), of(&[2])), (None, None));
     }
 }

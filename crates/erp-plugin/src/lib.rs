@@ -52,7 +52,10 @@ pub use erp_plugin_runtime::{
     LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
 pub use erp_plugin_storage::copy;
-pub use erp_plugin_storage::{LogQuery, Storage, StorageError, StoredLogLine, Transaction, UsageTotal};
+pub use erp_plugin_storage::{
+    ErrorKind, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError, StorageResult,
+    StoredLogLine, TenantScope, Transaction, TransactionOptions, UsageTotal,
+};
 #[cfg(feature = "postgres")]
 pub use erp_plugin_storage_postgres as postgres;
 #[cfg(feature = "sqlite")]

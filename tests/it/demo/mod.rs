@@ -6,14 +6,16 @@ mod sabotage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use erp_plugin::{PluginHost, PluginHostBuilder, SystemClock, SystemIds};
 use erp_plugin_cli::demo::{self, Data, Plugins, Progress, Report};
+use erp_plugin_storage_conformance::intercept::Intercepted;
 use erp_plugin_tests::{Database, guests};
 use serde_json::Value;
 
-use sabotage::{Broken, Sabotaged};
+use sabotage::Broken;
 
 /// Nobody watches.
 struct Unseen;
@@ -36,7 +38,7 @@ async fn honest(data: &Data) -> Result<Report> {
 
 async fn sabotaged(data: &Data, broken: Broken) -> Result<Report> {
     run(data, async |url| {
-        let storage = Arc::new(Sabotaged { storage: erp_plugin::storage(url).await?, broken });
+        let storage = Arc::new(Intercepted::new(erp_plugin::storage(url).await?, Arc::new(broken)));
         Ok(PluginHost::builder(storage, Arc::new(SystemClock), Arc::new(SystemIds::default())))
     })
     .await
@@ -83,6 +85,38 @@ async fn the_figures_are_those_of_an_independent_computation_for_real_data() -> 
     let Some(folder) = northwind() else { return Ok(()) };
     let expected = computation::figures(&read(&folder, "products.jsonl")?, &read(&folder, "orders.jsonl")?);
     let report = honest(&Data::read(&folder)?).await?;
+    assert_eq!(shown(&report), expected);
+    report.verdict()
+}
+
+/// Half of it on a file of SQLite's, the other half on whatever the tests run on.
+#[tokio::test]
+async fn a_database_that_is_moved_half_way_ends_with_the_same_figures() -> Result<()> {
+    let files = demo::generate(7);
+    let expected = computation::figures(&files.products.join("\n"), &files.orders.join("\n"));
+    let folder = tempfile::tempdir()?;
+    let file = format!("sqlite:{}", folder.path().join("first.db").display());
+    let database = Database::lasting().await;
+    let moved = AtomicBool::new(false);
+    let report = demo::run_in_halves(
+        &Data::generated(7)?,
+        &Plugins::read(&guests::plugins_folder())?,
+        async || {
+            let url = if moved.load(Ordering::Relaxed) { database.url() } else { &file };
+            Ok(erp_plugin::host(url).await?)
+        },
+        async || {
+            let (from, to) =
+                (erp_plugin::transfer(&file).await?, erp_plugin::transfer(database.url()).await?);
+            let copied = erp_plugin::copy::copy(&*from, &*to, &mut |_| {}).await?;
+            assert!(copied.is_equal(), "{copied:?}");
+            moved.store(true, Ordering::Relaxed);
+            Ok(())
+        },
+        &Unseen,
+    )
+    .await?;
+    assert!(moved.load(Ordering::Relaxed));
     assert_eq!(shown(&report), expected);
     report.verdict()
 }

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use erp_plugin::PluginHostBuilder;
+use erp_plugin::{PluginHost, PluginHostBuilder};
 
 pub use data::Data;
 pub use figures::Figures;
@@ -91,13 +91,49 @@ pub async fn run(
     open: impl AsyncFn() -> Result<PluginHostBuilder>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    let host = open().await?.authorizer(identities::roles()).build().await?;
+    let host = host(&open).await?;
     orders::prepare(&host, plugins, data).await?;
-    let worked = orders::work(&host, data, progress).await?;
+    let worked = orders::work(&host, &orders::of(data), progress).await?;
+    finish(host, worked, open).await
+}
+
+/// As [`run`], but after half of the orders the database is closed and `between` called. From then on `open` may open
+/// another one that holds the same.
+pub async fn run_in_halves(
+    data: &Data,
+    plugins: &Plugins,
+    open: impl AsyncFn() -> Result<PluginHostBuilder>,
+    between: impl AsyncFnOnce() -> Result<()>,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let orders = orders::of(data);
+    let (first, second) = orders.split_at(orders.len() / 2);
+    let before = host(&open).await?;
+    orders::prepare(&before, plugins, data).await?;
+    let mut worked = orders::work(&before, first, progress).await?;
+    drop(before);
+    between().await?;
+
+    let after = host(&open).await?;
+    let Worked { orders, time } = orders::work(&after, second, progress).await?;
+    worked = Worked { orders: worked.orders + orders, time: worked.time + time };
+    finish(after, worked, open).await
+}
+
+async fn host(open: &impl AsyncFn() -> Result<PluginHostBuilder>) -> Result<PluginHost> {
+    Ok(open().await?.authorizer(identities::roles()).build().await?)
+}
+
+/// Tries what must not work, closes the database, and reads what is in it.
+async fn finish(
+    host: PluginHost,
+    worked: Worked,
+    open: impl AsyncFn() -> Result<PluginHostBuilder>,
+) -> Result<Report> {
     let refusals = refusals::attempt(&host).await?;
     drop(host);
 
-    let host = open().await?.authorizer(identities::roles()).build().await?;
+    let host = self::host(&open).await?;
     let (mut tenants, mut events, mut fuel) = (Vec::new(), 0, 0);
     for tenant in Tenant::ALL {
         tenants.push((tenant, Figures::read(&host, tenant).await?));

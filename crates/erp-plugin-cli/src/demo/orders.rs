@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use erp_plugin::{InstallOptions, ParkedDelivery, PluginHost};
 use serde_json::{Value, json};
 
-use super::data::{Data, Order};
+use super::data::{Data, Order, Placed};
 use super::identities::platform;
 use super::{Plugins, Tenant};
 
@@ -48,19 +48,26 @@ pub(super) async fn prepare(host: &PluginHost, plugins: &Plugins, data: &Data) -
     Ok(())
 }
 
-/// Works off every order, one after the other.
-pub(super) async fn work(host: &PluginHost, data: &Data, progress: &dyn Progress) -> Result<Worked> {
-    let orders: Vec<_> = data
-        .orders
+/// Every order of each tenant, in the order in which they come.
+pub(super) fn of(data: &Data) -> Vec<(Tenant, &Placed<Order>)> {
+    data.orders
         .iter()
         .flat_map(|order| Tenant::ALL.map(|tenant| (tenant, order)))
         .filter(|(tenant, order)| *tenant == Tenant::Northwind || order.value.number.is_multiple_of(10))
-        .collect();
+        .collect()
+}
+
+/// Works off orders, one after the other.
+pub(super) async fn work(
+    host: &PluginHost,
+    orders: &[(Tenant, &Placed<Order>)],
+    progress: &dyn Progress,
+) -> Result<Worked> {
     let count = orders.len() as u64;
     progress.begin(count);
     let start = Instant::now();
     for (tenant, order) in orders {
-        work_off(host, tenant, &order.value)
+        work_off(host, *tenant, &order.value)
             .await
             .with_context(|| format!("{}: order {} of {tenant}", order.place, order.value.id))?;
         progress.worked();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use erp_plugin_host_api::{Cause, Finish, InvocationContext};
 use erp_plugin_model::event::{Delivery, EventPattern};
 use erp_plugin_model::{ErrorCode, Limits};
-use erp_plugin_storage::{ActivationState, Mode, PlatformScope, Storage, Subscription, TransactionOptions};
+use erp_plugin_storage::{ActivationState, Mode, PlatformScope, Subscription, TransactionOptions};
 
 use crate::fixture::{ALPHA, Fixture, ample, error_of, system};
 
@@ -39,14 +39,14 @@ async fn a_commit_that_is_lost_is_a_failure_that_may_be_run_again() {
     call.insert("item", ITEM).await.unwrap();
     call.publish("inventory.a", "{}").await.unwrap();
     call.log("info", "so far").unwrap();
-    fixture.storage.lose_commits();
+    fixture.witness.lose_commits();
     let finished = call.finish(Ok(())).await;
     assert_eq!(error_of(&finished), "unavailable: the transaction was lost; try again");
     assert!(matches!(&finished.outcome, Err(Finish::Failed(fatal)) if fatal.may_rerun()));
     assert!(finished.events.is_empty() && !finished.new_entities);
     assert!(fixture.found("item", "").await.is_empty());
     assert_eq!(fixture.event_count().await, 0);
-    let kept = fixture.storage.invocations().remove(0);
+    let kept = fixture.witness.invocations().remove(0);
     assert_eq!((kept.error, kept.log.len()), (Some(ErrorCode::Unavailable), 1));
 }
 
@@ -112,6 +112,6 @@ async fn a_delivery_that_was_claimed_again_rolls_everything_back() {
     assert!(matches!(&finished.outcome, Err(Finish::Failed(fatal)) if !fatal.may_rerun()));
     assert!(fixture.found("item", "").await.is_empty());
     assert_eq!(fixture.event_count().await, 1);
-    let kept = fixture.storage.invocations().pop().unwrap();
+    let kept = fixture.witness.invocations().pop().unwrap();
     assert_eq!((kept.error, kept.usage.rows_written), (Some(ErrorCode::Unavailable), 1));
 }

@@ -118,7 +118,8 @@ impl IdGenerator for CountedIds {
 
 /// The plugin `inventory` on a database of its own.
 pub(crate) struct Fixture {
-    pub(crate) storage: Arc<Witness>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) witness: Arc<Witness>,
     pub(crate) clock: Arc<FixedClock>,
     ids: Arc<CountedIds>,
     hooks: Arc<dyn HookRunner>,
@@ -141,7 +142,7 @@ impl Fixture {
     pub(crate) async fn declaring(entities: &str) -> Self {
         let head = "manifest = 1\n[plugin]\nname = \"inventory\"\nversion = \"1.2.0\"\ncontract = \"0\"\n";
         let manifest = Manifest::from_toml(&format!("{head}{entities}")).unwrap();
-        let storage = Arc::new(Witness::in_memory());
+        let (storage, witness) = Witness::in_memory();
         let options = TransactionOptions {
             mode: Mode::Migrate,
             deadline: ample(),
@@ -160,6 +161,7 @@ impl Fixture {
         platform.commit().await.unwrap();
         Self {
             storage,
+            witness,
             clock: Arc::default(),
             ids: Arc::default(),
             hooks: Arc::new(NoHooks),
@@ -173,9 +175,14 @@ impl Fixture {
 
     /// The same database, with others' say in writes.
     pub(crate) fn again(&self, hooks: impl HookRunner + 'static) -> Self {
-        let Self { storage, clock, ids, entities, .. } = self;
-        let (storage, clock, ids) = (Arc::clone(storage), Arc::clone(clock), Arc::clone(ids));
-        Self { storage, clock, ids, hooks: Arc::new(hooks), entities: entities.clone() }
+        Self {
+            storage: Arc::clone(&self.storage),
+            witness: Arc::clone(&self.witness),
+            clock: Arc::clone(&self.clock),
+            ids: Arc::clone(&self.ids),
+            hooks: Arc::new(hooks),
+            entities: self.entities.clone(),
+        }
     }
 
     /// The plugin itself: all rights on its own entities, none beyond.

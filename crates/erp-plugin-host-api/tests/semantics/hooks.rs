@@ -145,5 +145,5 @@ async fn a_transaction_that_does_not_come_back_ends_the_invocation_and_everythin
     let finished = call.finish(Err(error)).await;
     assert_eq!(error_of(&finished), gone);
     assert!(quiet.found("category", "").await.is_empty());
-    assert_eq!(fixture.storage.invocations()[0].error, Some(ErrorCode::Internal));
+    assert_eq!(fixture.witness.invocations()[0].error, Some(ErrorCode::Internal));
 }

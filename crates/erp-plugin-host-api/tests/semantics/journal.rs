@@ -12,7 +12,7 @@ use crate::fixture::{ALPHA, BETA, Fixture, anna, service, system, user};
 const ITEM: &str = r#"{"sku":"A","name":"n"}"#;
 
 fn only(fixture: &Fixture) -> InvocationRecord {
-    let mut kept = fixture.storage.invocations();
+    let mut kept = fixture.witness.invocations();
     assert_eq!(kept.len(), 1);
     kept.remove(0)
 }

@@ -229,7 +229,7 @@ async fn what_exceeded_a_limit_twice_is_rolled_back_with_the_limits_code() {
     let finished = call.finish(Err(HostError::new(ErrorCode::LimitExceeded, message))).await;
     assert_eq!(error_of(&finished), exceeded(LimitKind::RowsWritten, "2", "1"));
     assert!(fixture.found("item", "").await.is_empty());
-    assert_eq!(fixture.storage.invocations()[0].error, Some(ErrorCode::LimitExceeded));
+    assert_eq!(fixture.witness.invocations()[0].error, Some(ErrorCode::LimitExceeded));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ async fn every_write_is_denied_and_reads_go_on() {
     call.log("info", "read").unwrap();
     let finished = call.commit().await;
     assert!(finished.writes.is_empty() && finished.events.is_empty());
-    assert_eq!(fixture.storage.invocations().last().unwrap().log.len(), 1);
+    assert_eq!(fixture.witness.invocations().last().unwrap().log.len(), 1);
 }
 
 #[tokio::test]

@@ -152,7 +152,7 @@ async fn the_edge_writes_as_whoever_acts_and_keeps_no_record_of_a_plugin() {
     assert_eq!(record["updated_by"], "system");
     assert_eq!(items(&call.query(ITEM, "", "").await.unwrap()).len(), 1);
     call.commit().await;
-    assert!(fixture.storage.invocations().is_empty());
+    assert!(fixture.witness.invocations().is_empty());
 }
 
 #[tokio::test]

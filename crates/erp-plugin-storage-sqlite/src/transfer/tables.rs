@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use erp_plugin_model::EntitySchema;
 use erp_plugin_model::schema::SystemField;
+use erp_plugin_storage::layout::folded_column;
 use erp_plugin_storage::transfer::TenantTable;
 
-use crate::schema::folded_column;
 use crate::statements::quote;
 
 /// What an event has beside its number.

@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Error, Result};
-use erp_plugin::limits::Limits;
-use erp_plugin::{HostFailure, LoadError, Manifest, PluginHost};
+use erp_plugin::{HostFailure, LoadError, Manifest, PluginHostBuilder};
 use erp_plugin_package::{Contract, Facts, Interface};
 use serde_json::{Value, json};
 
-use crate::database::Database;
 use crate::exit::{self, Exit};
-use crate::host::{self, HostOptions};
-use crate::{input, output};
+use crate::{host, input, output};
 
 /// Show what a component is, wants and declares
 ///
@@ -54,13 +51,8 @@ struct Inspected {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let path = &arguments.component;
     let component = input::component(path)?;
-    let options = HostOptions {
-        database: &Database::Memory,
-        limits: Limits::default(),
-        code_cache: !arguments.no_cache,
-    };
-    let host = host::builder(&options).await?.build().await?;
-    let found = inspect(&host, path, &component).await.with_context(|| path.display().to_string())?;
+    let host = host::without_storage(!arguments.no_cache)?;
+    let found = inspect(host, path, &component).await.with_context(|| path.display().to_string())?;
     if arguments.json {
         output::print_json(&to_json(path, &found)?)?;
     } else {
@@ -70,10 +62,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 /// Looks at the component. An error is for what there is nothing to tell about.
-async fn inspect(host: &PluginHost, path: &Path, component: &Arc<[u8]>) -> Result<Inspected> {
+async fn inspect(host: PluginHostBuilder, path: &Path, component: &Arc<[u8]>) -> Result<Inspected> {
     let refusal = match input::install_options(path, component, None) {
         Err(error) => Some(error),
-        Ok(options) => match host.judge(Arc::clone(component), options).await {
+        Ok(options) => match host.judge(component, &options).await {
             Ok(()) => None,
             Err(failure) if tells_nothing(&failure) => return Err(failure.into()),
             Err(failure) => Some(failure.into()),
