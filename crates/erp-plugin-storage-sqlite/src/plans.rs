@@ -214,7 +214,9 @@ fn deleted_records_are_found_without_passing_over_the_live_ones() {
     let fixture = Fixture::new();
     let plan = fixture.plan_of(&statements::of(&fixture.entity).unwrap().purge);
     assert!(
-        plan.contains("INDEX inventory__item__deleted (tenant_id=? AND deleted_at>? AND deleted_at<?)"),
+        plan.contains(
+            "INDEX inventory__item__deleted_at__deleted (tenant_id=? AND deleted_at>? AND deleted_at<?)"
+        ),
         "{plan}"
     );
     assert!(!plan.contains("SCAN inventory__item") && !plan.contains("TEMP B-TREE"), "{plan}");

@@ -39,7 +39,7 @@ const SETTINGS: [&str; 6] = [
     "log_timezone=UTC",
 ];
 
-const WITHOUT_DURABILITY: [&str; 2] = ["fsync=off", "full_page_writes=off"];
+const WITHOUT_DURABILITY: [&str; 3] = ["fsync=off", "full_page_writes=off", "max_wal_size=256MB"];
 
 /// A running server. Dropping it stops the server and removes its folder.
 pub(super) struct Cluster {
@@ -53,7 +53,7 @@ impl Cluster {
     /// Makes a data folder and starts a server on it.
     pub(super) fn start(programs: &Path, durability: Durability) -> Result<Self> {
         let account = Account::other()?;
-        let folder = folder::make(account.as_ref())?;
+        let folder = folder::make(account.as_ref(), durability)?;
         let mut cluster = Self { programs: programs.to_owned(), account, server: None, folder };
         let started = cluster.initialise().and_then(|()| cluster.serve(durability));
         started.with_context(|| {

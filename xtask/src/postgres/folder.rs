@@ -1,5 +1,6 @@
 //! The folder of a server: short, since the path of a Unix socket has 103 bytes at most, and reachable for the user
-//! that runs the server.
+//! that runs the server. In memory, if there is room and the data need not last: a database is three hundred files, and
+//! the tests make a thousand databases, which takes a file system on a disk as long as all that is done in them.
 
 use std::env;
 use std::fs::Permissions;
@@ -7,8 +8,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::statvfs;
 use tempfile::TempDir;
 
+use super::Durability;
 use super::account::Account;
 
 /// What macOS takes, the shorter of the two.
@@ -19,9 +22,18 @@ const PREFIX: &str = "erp-pg-";
 /// What stands behind the folder's own path: random letters, and the socket's name.
 const REST: usize = "xxxxxx/.s.PGSQL.5432".len();
 
+/// Where Linux has a file system in memory.
+const IN_MEMORY: &str = "/dev/shm";
+
+/// The room that has to be left there. Containers are often given 64 MiB.
+const ROOM: u64 = 3 << 30;
+
 /// Makes a folder that only we, and the server's user, may enter: its server believes everybody who does.
-pub(super) fn make(account: Option<&Account>) -> Result<TempDir> {
-    let parents = [env::temp_dir(), PathBuf::from("/tmp")];
+pub(super) fn make(account: Option<&Account>, durability: Durability) -> Result<TempDir> {
+    let in_memory =
+        (durability == Durability::Off && has_room(Path::new(IN_MEMORY))).then(|| IN_MEMORY.into());
+    let parents: Vec<PathBuf> =
+        in_memory.into_iter().chain([env::temp_dir(), PathBuf::from("/tmp")]).collect();
     let fits = |parent: &Path| is_short(parent) && (account.is_none() || is_open(parent));
     let parents = parents.iter().filter_map(|parent| parent.canonicalize().ok());
     let Some(parent) = parents.into_iter().find(|parent| fits(parent)) else {
@@ -40,6 +52,10 @@ pub(super) fn make(account: Option<&Account>) -> Result<TempDir> {
             .with_context(|| format!("cannot give {} to the server's user", folder.path().display()))?;
     }
     Ok(folder)
+}
+
+fn has_room(folder: &Path) -> bool {
+    statvfs(folder).is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) >= ROOM)
 }
 
 fn is_short(parent: &Path) -> bool {
