@@ -95,12 +95,12 @@ impl BenchHost {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-        let host = Self::on(Self::runtime()?, &url)?;
+        let host = Self::on(Self::runtime(2)?, &url)?;
         Ok(Self { _folder: Some(folder), ..host })
     }
 
-    pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    pub(crate) fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
     }
 
     /// On any database, which must be new.

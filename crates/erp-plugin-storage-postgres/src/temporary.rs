@@ -30,6 +30,12 @@ impl TemporaryDatabase {
         Ok(Self { server: server.to_owned(), url: with_database(server, &name), name })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its URL, with the user of the server's.
     #[must_use]
     pub fn url(&self) -> &str {

@@ -191,7 +191,7 @@ async fn whatever_the_server_ends_nothing_acknowledged_is_lost_and_nothing_refus
     let admin = connect(&server).await;
     let sql = format!(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{}'",
-        notes.database.name
+        notes.database.name()
     );
     let (end, mut ended) = (Instant::now() + Duration::from_secs(5), 0);
     let mut pause = tokio::time::interval(Duration::from_millis(40));
@@ -334,7 +334,7 @@ async fn a_server_without_a_free_connection_is_unavailable_until_it_has_one() {
     notes.keep("before").await.unwrap();
     let admin = connect(&server).await;
     let limit =
-        |connections: i32| format!("ALTER DATABASE {} CONNECTION LIMIT {connections}", notes.database.name);
+        |connections: i32| format!("ALTER DATABASE {} CONNECTION LIMIT {connections}", notes.database.name());
     admin.batch_execute(&limit(1)).await.unwrap();
     // The one that the storage has is taken.
     let other = notes.begin(options(Mode::Write)).await;
@@ -357,8 +357,9 @@ async fn a_database_that_is_read_only_says_so() {
     let notes = Notes::new(&server).await;
     notes.keep("before").await.unwrap();
     let admin = connect(&server).await;
-    let set =
-        |value: &str| format!("ALTER DATABASE {} {value} default_transaction_read_only", notes.database.name);
+    let set = |value: &str| {
+        format!("ALTER DATABASE {} {value} default_transaction_read_only", notes.database.name())
+    };
     admin.batch_execute(&format!("{} = on", set("SET"))).await.unwrap();
     let read_only = PostgresStorage::open(&notes.database.options()).await.unwrap();
     let mut transaction = read_only.begin(&scope("a"), options(Mode::Write)).await.unwrap();

@@ -63,7 +63,7 @@ async fn a_full_disk_refuses_the_write_and_works_again_with_space() {
     admin.batch_execute(&tablespace).await.unwrap();
     admin.batch_execute("GRANT CREATE ON TABLESPACE small TO PUBLIC").await.unwrap();
     erp_plugin_storage_postgres::setup::init(&database.setup()).await.unwrap();
-    let move_there = format!("ALTER DATABASE {} SET default_tablespace = small", database.name);
+    let move_there = format!("ALTER DATABASE {} SET default_tablespace = small", database.name());
     support::connect(&cluster.url).await.batch_execute(&move_there).await.unwrap();
     let notes = Notes::of(database, |options| options.pool_size(2)).await;
 

@@ -129,11 +129,11 @@ async fn a_user_that_is_missing_is_named() {
 async fn a_database_in_another_encoding_is_refused() {
     let Some(server) = support::server() else { return };
     let database = Database::empty(&server, As::App).await;
-    let other = format!("{}_ascii", database.name);
+    let other = format!("{}_ascii", database.name());
     let admin = connect(&server).await;
     let make = format!("CREATE DATABASE {other} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0");
     admin.batch_execute(&make).await.unwrap();
-    let url = database.admin_url.replace(&database.name, &other);
+    let url = database.admin_url.replace(database.name(), &other);
     let reason = refusal(setup::init(&SetupOptions::from_url(&url).unwrap()).await);
     admin.batch_execute(&format!("DROP DATABASE {other} WITH (FORCE)")).await.unwrap();
     assert!(

@@ -9,10 +9,9 @@ pub(crate) mod notes;
 pub(crate) mod proxy;
 
 use std::env;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use erp_plugin_storage_postgres::PostgresOptions;
 use erp_plugin_storage_postgres::setup::{self, SetupOptions};
+use erp_plugin_storage_postgres::{PostgresOptions, TemporaryDatabase};
 use tokio_postgres::{Client, NoTls};
 
 /// The URL of a role that may create databases and roles.
@@ -37,8 +36,9 @@ pub(crate) enum As {
 
 /// A database, dropped at the end.
 pub(crate) struct Database {
-    server: String,
-    pub(crate) name: String,
+    /// Before the roles, which cannot go while it is there.
+    database: TemporaryDatabase,
+    _roles: Option<Roles>,
     /// What a host connects with.
     pub(crate) url: String,
     /// What an administrator does.
@@ -69,14 +69,6 @@ pub(crate) fn with_user(url: &str, user: &str) -> String {
     let rest = url.split_once("://").unwrap().1;
     let host = rest.split_once('@').map_or(rest, |(_, host)| host);
     format!("postgres://{user}@{host}")
-}
-
-/// The same URL, with another database.
-fn with_database(url: &str, name: &str) -> String {
-    let (base, query) =
-        url.split_once('?').map_or((url, String::new()), |(base, query)| (base, format!("?{query}")));
-    let (host, _) = base.rsplit_once('/').unwrap();
-    format!("{host}/{name}{query}")
 }
 
 impl Database {
@@ -110,12 +102,17 @@ impl Database {
         connect(&self.admin_url).await
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.database.name()
+    }
+
     /// A database with nothing in it.
     pub(crate) async fn empty(server: &str, how: As) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("erp_plugin_test_{}_{number}", std::process::id());
-        let client = connect(server).await;
+        let database = TemporaryDatabase::create_empty(server).await.unwrap();
+        let url = database.url().to_owned();
+        let client = connect(&url).await;
+        let name = database.name().to_owned();
         let (prefix, host_user) = match how {
             As::Apart => (name.clone(), format!("{name}_host")),
             As::App | As::Owner | As::Partitioned => ("erp_plugin".to_owned(), HOST_USER.to_owned()),
@@ -128,35 +125,32 @@ impl Database {
             );
             client.batch_execute(&made).await.unwrap();
         }
-        let owner = if how == As::Owner { format!(" OWNER {SINGLE_USER}") } else { String::new() };
-        client.batch_execute(&format!("CREATE DATABASE {name}{owner}")).await.unwrap();
-        let admin_url = with_database(server, &name);
-        let single = with_user(&admin_url, SINGLE_USER);
-        let (url, admin_url) = match how {
-            As::Owner => (single.clone(), single),
-            As::App | As::Partitioned | As::Apart => (with_user(&admin_url, &host_user), admin_url),
+        let (url, admin_url) = if how == As::Owner {
+            client.batch_execute(&format!("ALTER DATABASE {name} OWNER TO {SINGLE_USER}")).await.unwrap();
+            let single = with_user(&url, SINGLE_USER);
+            (single.clone(), single)
+        } else {
+            (with_user(&url, &host_user), url)
         };
-        Self { server: server.to_owned(), name, url, admin_url, prefix, host_user }
+        let roles = (how == As::Apart).then(|| Roles { server: server.to_owned(), prefix: name });
+        Self { database, _roles: roles, url, admin_url, prefix, host_user }
     }
 }
 
-impl Drop for Database {
+/// The roles of one database alone, gone after it.
+struct Roles {
+    server: String,
+    prefix: String,
+}
+
+impl Drop for Roles {
     fn drop(&mut self) {
-        let mut statements = vec![format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name)];
-        if self.prefix == self.name {
-            let roles = ["owner", "app", "worker", "host"].map(|role| format!("{}_{role}", self.name));
-            statements.push(format!("DROP ROLE IF EXISTS {}", roles.join(", ")));
-        }
-        let server = self.server.clone();
+        let roles = ["owner", "app", "worker", "host"].map(|role| format!("{}_{role}", self.prefix));
+        let (server, sql) = (self.server.clone(), format!("DROP ROLE IF EXISTS {}", roles.join(", ")));
         // Nothing asynchronous can be waited for here, so it happens on a thread of its own.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let client = connect(&server).await;
-                for sql in &statements {
-                    client.batch_execute(sql).await.unwrap();
-                }
-            });
+            runtime.block_on(async { connect(&server).await.batch_execute(&sql).await.unwrap() });
         });
         drop(dropping.join());
     }

@@ -49,7 +49,7 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let config: Config = database.url.parse().unwrap();
         let url =
-            format!("postgres://{}@127.0.0.1:{port}/{}?sslmode=disable", database.host_user, database.name);
+            format!("postgres://{}@127.0.0.1:{port}/{}?sslmode=disable", database.host_user, database.name());
         let next = Arc::new(Mutex::new(None));
         let (sender, held) = mpsc::unbounded_channel();
         let faults = Arc::clone(&next);
