@@ -116,6 +116,17 @@ impl Database {
         }
     }
 
+    /// Whether both name one file, or have one URL.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => {
+                matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+            }
+            (Self::Postgres { url: one, .. }, Self::Postgres { url: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+
     /// The database as the facade opens it.
     pub(crate) fn url(&self) -> Result<StorageUrl> {
         Ok(match self {

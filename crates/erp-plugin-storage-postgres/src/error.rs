@@ -17,6 +17,9 @@ pub(crate) enum Error {
     /// No connection could be had.
     #[error("no connection: {0}")]
     Pool(String),
+    /// A URL does not lead where it must, or its user may not do what it is for.
+    #[error("{0}")]
+    Url(String),
     /// TLS is not set up as the URL says.
     #[error("TLS: {0}")]
     Tls(String),
@@ -48,7 +51,7 @@ impl Error {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Postgres(error) => postgres_kind(error),
-            Self::Pool(_) | Self::Tls(_) => ErrorKind::Unavailable,
+            Self::Pool(_) | Self::Url(_) | Self::Tls(_) => ErrorKind::Unavailable,
             Self::Unreadable(_) => ErrorKind::Corrupt,
             Self::Misuse(_) => ErrorKind::Bug,
             Self::Sink(error) => error.kind,
@@ -59,7 +62,7 @@ impl Error {
     /// Whether the transaction is gone with it: Postgres ends one at its first error.
     pub(crate) fn ends_transaction(&self) -> bool {
         match self {
-            Self::Postgres(_) | Self::Pool(_) | Self::Tls(_) => true,
+            Self::Postgres(_) | Self::Pool(_) | Self::Url(_) | Self::Tls(_) => true,
             Self::Kind(kind) => *kind == ErrorKind::TransactionLost,
             Self::Unreadable(_) | Self::Misuse(_) | Self::Sink(_) => false,
         }

@@ -47,12 +47,52 @@ pub(crate) async fn look(target: &Target) -> Result<Found> {
         return Err(Error::Kind(ErrorKind::NeedsMigration));
     }
     if !found.may_work {
-        return Err(Error::Pool(format!(
+        return Err(Error::Url(format!(
             "this user is no member of {} and {}; run erp-plugin db init with it, or grant them",
             found.roles.app, found.roles.worker
         )));
     }
     Ok(found)
+}
+
+/// Which database a connection leads to, whatever its URL calls it.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Place {
+    name: String,
+    /// The server, by when it was started, and the database's number in it.
+    identity: String,
+}
+
+/// Where a connection leads to.
+pub(crate) async fn place(client: &Driver) -> Result<Place> {
+    let sql =
+        "SELECT current_database()::text, extract(epoch FROM pg_postmaster_start_time())::text || ' ' || (
+             SELECT oid FROM pg_database WHERE datname = current_database()
+         )::text";
+    let row = client.query_one(sql, &[]).await?;
+    Ok(Place { name: read_text(&row, 0)?.to_owned(), identity: read_text(&row, 1)?.to_owned() })
+}
+
+impl Place {
+    /// What is wrong when a migration URL leads here and the other URL there.
+    pub(crate) fn differs_from(&self, other: &Self) -> Option<String> {
+        let servers = if self.name == other.name { " of another server" } else { "" };
+        (self != other).then(|| {
+            format!(
+                "the migration URL leads to the database {}{servers}, and the URL to {}; give two users of one database",
+                self.name, other.name
+            )
+        })
+    }
+}
+
+/// Refuses a migration URL that leads to another database: tables would be made there, and tenants' rows copied there.
+pub(crate) async fn check_same(target: &Target, migration: &Target) -> Result<()> {
+    let (own, owners) = (dial(target).await?.0, dial(migration).await?.0);
+    match place(&owners).await?.differs_from(&place(&own).await?) {
+        Some(wrong) => Err(Error::Url(wrong)),
+        None => Ok(()),
+    }
 }
 
 /// What it says, if it was ever set up.
@@ -98,7 +138,7 @@ pub(crate) async fn dial(target: &Target) -> Result<(Driver, JoinHandle<()>)> {
         config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts.max(1));
     let dialled = timeout(patience, config.connect(connector)).await;
     let (client, connection) = dialled
-        .map_err(|_| Error::Pool(format!("the server did not answer within {patience:?}")))?
-        .map_err(|error| Error::Pool(chain(&error)))?;
+        .map_err(|_| Error::Pool(format!("{target} did not answer within {patience:?}")))?
+        .map_err(|error| Error::Pool(format!("{target}: {}", chain(&error))))?;
     Ok((client, tokio::spawn(async move { drop(connection.await) })))
 }

@@ -96,10 +96,14 @@ impl PostgresStorage {
     /// Connects, and looks whether the database is one that this release can work with:
     /// [`NeedsMigration`](ErrorKind::NeedsMigration) when it was never set up or has older tables,
     /// [`TooNew`](ErrorKind::TooNew) when it says that a host must be newer, [`Unavailable`](ErrorKind::Unavailable)
-    /// when it cannot be reached or does not let this user in. The source says more. Nothing is changed.
+    /// when it cannot be reached or does not let this user in, or the migration URL leads to another database. The
+    /// source says more. Nothing is changed.
     pub async fn open(options: &PostgresOptions) -> StorageResult<Self> {
         let opened = async {
             let found = found::look(&options.target).await?;
+            if let Some(migration) = &options.migration {
+                found::check_same(&options.target, migration).await?;
+            }
             Pools::new(options, found.roles, found.may_migrate)
         };
         let pools = opened.await.map_err(|error: Error| error.at("open"))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 
 use crate::tls::{Tls, Verification};
 
@@ -27,6 +27,34 @@ pub struct InvalidUrl(String);
 pub(crate) struct Target {
     pub(crate) config: Config,
     pub(crate) tls: Tls,
+}
+
+impl fmt::Display for Target {
+    /// `user@host:port/database`, of several hosts all, and never a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = &self.config;
+        if let Some(user) = config.get_user() {
+            write!(f, "{user}@")?;
+        }
+        let named = config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(folder) => folder.display().to_string(),
+        });
+        let hosts: Vec<String> = if config.get_hosts().is_empty() {
+            config.get_hostaddrs().iter().map(ToString::to_string).collect()
+        } else {
+            named.collect()
+        };
+        f.write_str(&hosts.join(","))?;
+        if let Some(port) = config.get_ports().first() {
+            write!(f, ":{port}")?;
+        }
+        match config.get_dbname() {
+            Some(database) => write!(f, "/{database}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where the database is and how it is used.

@@ -13,9 +13,10 @@ use tokio_postgres::Client as Driver;
 use tokio_postgres::error::SqlState;
 
 use crate::connection::{Roles, chain, quote};
-use crate::found::{Found, dial, found};
+use crate::error::Error;
+use crate::found::{Found, dial, found, place};
 use crate::migrations::{MIGRATIONS, known};
-use crate::options::{InvalidUrl, Target, parse};
+use crate::options::{InvalidUrl, PostgresOptions, Target, parse};
 
 pub use check::{Finding, check};
 
@@ -23,6 +24,8 @@ pub use check::{Finding, check};
 const OLDEST: i32 = 140_000;
 /// The most partitions that tables can be made with.
 pub const MAX_PARTITIONS: u32 = 64;
+/// What the names of roles begin with unless something else is asked for.
+const DEFAULT_PREFIX: &str = "erp_plugin";
 /// How often a setup that met another one is begun again.
 const ATTEMPTS: u32 = 20;
 
@@ -52,6 +55,7 @@ pub struct SetupOptions {
     prefix: String,
     single_role: bool,
     login: Option<String>,
+    host: Option<Target>,
     partitions: u32,
 }
 
@@ -68,7 +72,14 @@ impl SetupOptions {
     /// With the URL of a user who may create roles and a schema in this database.
     pub fn from_url(url: &str) -> Result<Self, InvalidUrl> {
         let target = parse(url)?.0;
-        Ok(Self { target, prefix: "erp_plugin".to_owned(), single_role: false, login: None, partitions: 0 })
+        Ok(Self {
+            target,
+            prefix: DEFAULT_PREFIX.to_owned(),
+            single_role: false,
+            login: None,
+            host: None,
+            partitions: 0,
+        })
     }
 
     /// Begins the names of the three roles with this, `erp_plugin` unless said otherwise: roles belong to the whole
@@ -100,6 +111,14 @@ impl SetupOptions {
         self
     }
 
+    /// As [`login`](Self::login), for the user of a host's URL, which must lead to the same database.
+    #[must_use]
+    pub fn host(mut self, options: &PostgresOptions) -> Self {
+        self.login = options.user().map(str::to_owned);
+        self.host = Some(options.target.clone());
+        self
+    }
+
     /// Splits each entity's table by a hash of the tenant into so many partitions; 0, which is none, unless said
     /// otherwise. Cannot be changed later.
     pub fn partitions(mut self, partitions: u32) -> Result<Self, SetupError> {
@@ -116,6 +135,7 @@ impl SetupOptions {
 /// Sets a database up: makes the roles, the schema and the system's tables that are not there. Doing it again changes
 /// nothing. All of it is one transaction.
 pub async fn init(options: &SetupOptions) -> Result<Vec<Step>, SetupError> {
+    check_host(options).await?;
     let mut attempt = 1;
     loop {
         let client = connect(&options.target).await?;
@@ -146,6 +166,7 @@ pub async fn migrate(options: &SetupOptions) -> Result<Vec<Step>, SetupError> {
     let Some(found) = read_schema(&client).await? else {
         return Err(SetupError::Refused("this database was never set up; run erp-plugin db init".to_owned()));
     };
+    check_not_newer(&found)?;
     if !found.may_migrate {
         return Err(not_a_member(&client, &found.roles).await?);
     }
@@ -198,6 +219,10 @@ fn failed(doing: &'static str, error: &tokio_postgres::Error) -> SetupError {
 async fn init_once(client: &Driver, options: &SetupOptions) -> Result<Vec<Step>, Attempt> {
     let mut steps = vec![Step { what: check_server(client).await?, done_now: false }];
     let found = read_schema(client).await?;
+    if let Some(found) = &found {
+        check_not_newer(found)?;
+        check_unchanged(found, options)?;
+    }
     batch(client, "begin", "BEGIN").await?;
     let roles = match &found {
         Some(found) => found.roles.clone(),
@@ -232,6 +257,68 @@ async fn init_once(client: &Driver, options: &SetupOptions) -> Result<Vec<Step>,
     steps.push(run_migrations(client, &roles, version, partitions).await?);
     run(client, "commit", "COMMIT").await?;
     Ok(steps)
+}
+
+/// Refuses a host's URL that leads to another database. One that does not let its user in yet is taken at its word.
+async fn check_host(options: &SetupOptions) -> Result<(), SetupError> {
+    let Some(host) = &options.host else { return Ok(()) };
+    let refused = |wrong: String| Err(SetupError::Refused(wrong));
+    let Ok(theirs) = connect(host).await else {
+        let (own, theirs) = (options.target.config.get_dbname(), host.config.get_dbname());
+        return if own == theirs {
+            Ok(())
+        } else {
+            refused(format!(
+                "the migration URL names {}, and the URL {host}, which cannot be reached; name one database in both",
+                options.target
+            ))
+        };
+    };
+    match differs(&connect(&options.target).await?, &theirs).await? {
+        Some(wrong) => refused(wrong),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong when a migration URL leads to another database than the other URL.
+async fn differs(migration: &Driver, own: &Driver) -> Result<Option<String>, SetupError> {
+    let places = async { Ok(place(migration).await?.differs_from(&place(own).await?)) };
+    places
+        .await
+        .map_err(|error: Error| SetupError::Failed { doing: "look where it is", reason: chain(&error) })
+}
+
+fn check_not_newer(found: &Found) -> Result<(), SetupError> {
+    if found.oldest_host > known() {
+        return Err(SetupError::Refused(format!(
+            "the system tables have version {}, and this release knows {}; use the newer release",
+            found.version,
+            known()
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses options that would have to be chosen anew.
+fn check_unchanged(found: &Found, options: &SetupOptions) -> Result<(), SetupError> {
+    let Roles { owner, app, .. } = &found.roles;
+    let single = owner == app;
+    let asked = i64::from(options.partitions);
+    let wrong = if asked != 0 && asked != found.partitions {
+        format!("{} partitions, not {asked}", found.partitions)
+    } else if options.single_role && !single {
+        format!("the roles {owner} and {app}, not a single one")
+    } else if !options.single_role
+        && options.prefix != DEFAULT_PREFIX
+        && *app != format!("{}_app", options.prefix)
+    {
+        format!("the role {app}, not {}_app", options.prefix)
+    } else {
+        return Ok(());
+    };
+    Err(SetupError::Refused(format!(
+        "this database was set up with {wrong}, which cannot be changed; leave the option out, or use another database"
+    )))
 }
 
 async fn chosen_roles(client: &Driver, options: &SetupOptions) -> Result<Roles, SetupError> {

@@ -221,7 +221,9 @@ async fn a_check_tells_what_is_missing() {
 
     setup::init(&database.setup()).await.unwrap();
     let findings = setup::check(&PostgresOptions::from_url(&database.url).unwrap()).await.unwrap();
-    assert_eq!(to_fix(&findings), ["plugins cannot be installed from here: there is no migration URL"]);
+    let nobody_installs = "plugins cannot be installed from here: there is no migration URL";
+    assert!(findings.iter().any(|finding| finding.what == nobody_installs), "{findings:?}");
+    assert!(to_fix(&findings).is_empty(), "{findings:?}");
 
     let own = PostgresOptions::from_url(&database.url).unwrap().migration_url(&database.url).unwrap();
     let findings = setup::check(&own).await.unwrap();
@@ -229,6 +231,61 @@ async fn a_check_tells_what_is_missing() {
     let no_member =
         format!("plugins cannot be installed from here: the migration URL's user may not act as {owner}");
     assert_eq!(to_fix(&findings), [no_member]);
+}
+
+#[tokio::test]
+async fn a_migration_url_of_another_database_is_refused() {
+    let Some(server) = support::server() else { return };
+    let (own, other) = (Database::new(&server, As::App).await, Database::new(&server, As::App).await);
+    let wrong = format!(
+        "the migration URL leads to the database {}, and the URL to {}; give two users of one database",
+        other.name(),
+        own.name()
+    );
+    let host = PostgresOptions::from_url(&own.url).unwrap();
+    let options = host.clone().migration_url(&other.admin_url).unwrap();
+
+    let error = PostgresStorage::open(&options).await.err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), wrong);
+    assert_eq!(to_fix(&setup::check(&options).await.unwrap()), [wrong.as_str()]);
+    let setup = SetupOptions::from_url(&other.admin_url).unwrap().host(&host);
+    assert_eq!(refusal(setup::init(&setup).await), wrong);
+    setup::init(&SetupOptions::from_url(&own.admin_url).unwrap().host(&host)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_database_was_set_up_with_is_not_chosen_anew() {
+    let Some(server) = support::server() else { return };
+    let database = Database::new(&server, As::Partitioned).await;
+    for (options, wrong) in [
+        (database.setup().partitions(4).unwrap(), "3 partitions, not 4"),
+        (database.setup().single_role(), "the roles erp_plugin_owner and erp_plugin_app, not a single one"),
+        (database.setup().role_prefix("other").unwrap(), "the role erp_plugin_app, not other_app"),
+    ] {
+        let reason = refusal(setup::init(&options).await);
+        assert!(
+            reason.starts_with(&format!("this database was set up with {wrong}, which cannot")),
+            "{reason}"
+        );
+    }
+    setup::init(&database.setup().partitions(3).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_tables_of_a_newer_release_are_left_alone() {
+    let Some(server) = support::server() else { return };
+    let database = Database::new(&server, As::App).await;
+    let admin = database.admin().await;
+    admin.batch_execute("UPDATE erp_plugin.system_schema SET version = 99, oldest_host = 99").await.unwrap();
+    for reason in
+        [refusal(setup::init(&database.setup()).await), refusal(setup::migrate(&database.setup()).await)]
+    {
+        assert_eq!(
+            reason,
+            "the system tables have version 99, and this release knows 1; use the newer release"
+        );
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use erp_plugin::HostError;
 use erp_plugin::copy::{self, CopyReport, Progress, Step, Summary, TableReport};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -52,6 +53,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let source = Database::parse(&arguments.source, None)?;
     source.must_be_there()?;
     let target = Database::parse(&arguments.target, arguments.owner.url())?;
+    if source.is_same(&target) {
+        bail!(HostError::invalid("both are the same database; name another one to copy into"));
+    }
+    if arguments.verify_only {
+        target.must_be_there()?;
+    }
     let (source, target) =
         (erp_plugin::transfer(source.url()?).await?, erp_plugin::transfer(target.url()?).await?);
     let shown = Shown::default();

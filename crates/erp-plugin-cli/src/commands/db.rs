@@ -131,6 +131,7 @@ async fn check(check: &Check) -> Result<Vec<Line>> {
     match check.database.required()? {
         Database::Postgres { url, migration_url } => postgres::check(&url, migration_url.as_deref()).await,
         database => {
+            database.must_be_there()?;
             drop(erp_plugin::storage(database.url()?).await?);
             Ok(vec![Line {
                 what: "the file can be opened, read and written".to_owned(),
@@ -188,9 +189,7 @@ mod postgres {
         }
         match init.database.database()? {
             Some(Database::Postgres { url, .. }) => {
-                if let Some(user) = PostgresOptions::from_url(&url)?.user() {
-                    options = options.login(user);
-                }
+                options = options.host(&PostgresOptions::from_url(&url)?);
             }
             Some(_) => bail!(HostError::invalid(
                 "db init is for Postgres: a file of SQLite's is made when it is opened"
@@ -219,10 +218,8 @@ mod postgres {
     }
 
     pub(super) async fn set_up_new(url: &str, migration_url: Option<&str>) -> Result<()> {
-        let mut options = SetupOptions::from_url(migration_url.unwrap_or(url))?;
-        if let Some(user) = PostgresOptions::from_url(url)?.user() {
-            options = options.login(user);
-        }
+        let options = SetupOptions::from_url(migration_url.unwrap_or(url))?;
+        let options = options.host(&PostgresOptions::from_url(url)?);
         if setup::is_set_up(&options).await? {
             bail!(HostError::invalid(
                 "this database was set up before, and the demo needs a new one; create another and name that"

@@ -1,6 +1,6 @@
 //! A year of orders of two tenants, worked off by the example plugins: what a whole host does, in one command.
 //!
-//! Everything goes through [`PluginHost`](erp_plugin::PluginHost), as a platform would do it: `orders` installs,
+//! Everything goes through [`PluginHost`], as a platform would do it: `orders` installs,
 //! loads the products, publishes and drains; `refusals` tries four things that must not work, on the very same
 //! records; then the database is closed, opened again, and `figures` reads what is in it. A host that let one of
 //! the four things through would show other figures, and the demo fails.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client as Driver;
 
-use super::{SetupError, check_server, connect, failed, read_schema};
+use super::{SetupError, check_server, connect, differs, failed, read_schema};
 use crate::connection::{Roles, quote};
 use crate::found::Found;
 use crate::migrations::known;
@@ -83,6 +83,11 @@ async fn check_roles(
         None => *may_migrate,
         Some(target) => {
             let owner = connect(target).await?;
+            if let Some(wrong) = differs(&owner, client).await? {
+                let fix = Some("give the migration URL of this database".to_owned());
+                findings.push(Finding { what: wrong, fix });
+                return Ok(findings);
+            }
             read_schema(&owner).await?.is_some_and(|found| found.may_migrate)
         }
     };
@@ -97,7 +102,8 @@ async fn check_roles(
                 (None, false) => "there is no migration URL".to_owned(),
             }
         ),
-        fix: (!migrates)
+        // Without one it is as somebody wanted it who keeps the owner's rights from a host.
+        fix: (!migrates && options.migration.is_some())
             .then(|| format!("give a migration URL whose user may act as {owner}: GRANT {owner} TO …")),
     });
     Ok(findings)
