@@ -289,6 +289,38 @@ async fn the_tables_of_a_newer_release_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_check_finds_tables_that_are_not_as_they_were_made() {
+    let Some(server) = support::server() else { return };
+    let database = Database::new(&server, As::Apart).await;
+    let storage = open(&database).await.unwrap();
+    support::notes::create(&storage, &note()).await;
+    let (app, owner) = (format!("{}_app", database.prefix), format!("{}_owner", database.prefix));
+    for (harm, repair, found) in [
+        (
+            format!("REVOKE DELETE ON erp_plugin.suite__note FROM {app}"),
+            format!("GRANT DELETE ON erp_plugin.suite__note TO {app}"),
+            format!("{app} may not delete in suite__note"),
+        ),
+        (
+            "ALTER TABLE erp_plugin.tenants OWNER TO CURRENT_USER".to_owned(),
+            format!("ALTER TABLE erp_plugin.tenants OWNER TO {owner}"),
+            "tenants belongs to postgres".to_owned(),
+        ),
+        (
+            "ALTER TABLE erp_plugin.claim_turn RENAME TO gone".to_owned(),
+            "ALTER TABLE erp_plugin.gone RENAME TO claim_turn".to_owned(),
+            "claim_turn is missing".to_owned(),
+        ),
+    ] {
+        run(&database, &harm).await;
+        let findings = setup::check(&database.options()).await.unwrap();
+        assert_eq!(to_fix(&findings), [format!("tables are not as they were made: {found}")]);
+        run(&database, &repair).await;
+        assert!(to_fix(&setup::check(&database.options()).await.unwrap()).is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_check_finds_the_holes_in_the_wall() {
     let Some(server) = support::server() else { return };
     let database = Database::new(&server, As::Apart).await;
@@ -313,7 +345,9 @@ async fn a_check_finds_the_holes_in_the_wall() {
             open("outbox"),
         ),
         (
-            "CREATE TABLE erp_plugin.another (tenant_id text)".to_owned(),
+            format!(
+                "CREATE TABLE erp_plugin.another (tenant_id text); ALTER TABLE erp_plugin.another OWNER TO {owner}"
+            ),
             "DROP TABLE erp_plugin.another".to_owned(),
             open("another"),
         ),

@@ -30,6 +30,7 @@ pub async fn check(options: &PostgresOptions) -> Result<Vec<Finding>, SetupError
     };
     findings.push(check_version(&found));
     findings.extend(check_roles(&client, options, &found).await?);
+    findings.push(check_tables(&client, &found.roles).await?);
     findings.push(check_walls(&client, &found.roles).await?);
     Ok(findings)
 }
@@ -107,6 +108,54 @@ async fn check_roles(
             .then(|| format!("give a migration URL whose user may act as {owner}: GRANT {owner} TO …")),
     });
     Ok(findings)
+}
+
+/// That the system's tables are there, that all tables are the owner's, and that each role may do in them what it does:
+/// a dump that was restored without owners or rights would show it first in the middle of an invocation.
+async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupError> {
+    let sql = "WITH wanted (role, verbs, names) AS (VALUES
+             ($1, 'SELECT', 'entities streams'),
+             ($1, 'SELECT INSERT', 'outbox invocations log_lines'),
+             ($1, 'SELECT UPDATE', 'deliveries'),
+             ($1, 'SELECT INSERT UPDATE', 'activations'),
+             ($1, 'SELECT INSERT UPDATE DELETE', 'subscriptions plugin_config'),
+             ($2, 'SELECT', 'entities'),
+             ($2, 'SELECT INSERT UPDATE DELETE', 'tenants components plugin_versions system_config outbox dispatcher \
+                 streams deliveries claim_turn activations subscriptions plugin_config invocations log_lines')
+         ), tables AS (
+             SELECT c.oid, c.relname::text AS name, pg_get_userbyid(c.relowner)::text AS owner
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+             WHERE n.nspname = 'erp_plugin' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+         ), needed AS (
+             SELECT role, verb, name FROM wanted, regexp_split_to_table(verbs, ' +') AS v(verb),
+                 regexp_split_to_table(names, ' +') AS n(name)
+             UNION ALL SELECT $1, verb, name FROM tables, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS v(verb)
+             WHERE strpos(name, '__') > 0
+         ), wrong AS (
+             SELECT name || ' is missing' AS what FROM needed AS w
+             WHERE NOT EXISTS (SELECT FROM tables AS t WHERE t.name = w.name)
+             UNION SELECT name || ' belongs to ' || owner FROM tables WHERE owner <> $3
+             UNION SELECT format('%s may not %s in %s', w.role, lower(w.verb), w.name)
+             FROM needed AS w JOIN tables AS t ON t.name = w.name
+             WHERE NOT has_table_privilege(w.role, t.oid, w.verb)
+         )
+         SELECT coalesce(string_agg(what, ', ' ORDER BY what), '') FROM wrong";
+    let wrong: String = client
+        .query_one(sql, &[&roles.app, &roles.worker, &roles.owner])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| failed("look at the tables", &error))?;
+    Ok(if wrong.is_empty() {
+        Finding { what: "every table is the owner's, and each role has its rights".to_owned(), fix: None }
+    } else {
+        Finding {
+            what: format!("tables are not as they were made: {wrong}"),
+            fix: Some(format!(
+                "ALTER TABLE … OWNER TO {}, GRANT … ON … TO …, or restore a dump with its owners and rights",
+                roles.owner
+            )),
+        }
+    })
 }
 
 /// That every table with a tenant in it has its wall: forced, as it was made, and with no way around it. Policies add up,
