@@ -250,6 +250,8 @@ async fn init_once(client: &Driver, options: &SetupOptions) -> Result<Vec<Step>,
                 .to_owned(),
         )
         .into());
+    } else {
+        check_owner(client, &roles).await?;
     }
     steps.push(Step { what: format!("schema erp_plugin, owned by {}", roles.owner), done_now: !schema });
     let version = found.as_ref().map_or(0, |found| found.version);
@@ -286,6 +288,24 @@ async fn differs(migration: &Driver, own: &Driver) -> Result<Option<String>, Set
     places
         .await
         .map_err(|error: Error| SetupError::Failed { doing: "look where it is", reason: chain(&error) })
+}
+
+/// A dump that was restored without its owners leaves everything to whoever restored it.
+async fn check_owner(client: &Driver, roles: &Roles) -> Result<(), SetupError> {
+    let sql = "SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = 'erp_plugin'";
+    let owner: String = client
+        .query_one(sql, &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| failed("look at the schema", &error))?;
+    if owner == roles.owner {
+        return Ok(());
+    }
+    Err(SetupError::Refused(format!(
+        "the schema erp_plugin belongs to {owner}, not to {own}; ALTER SCHEMA erp_plugin OWNER TO {own}, and see what \
+         erp-plugin db check finds",
+        own = roles.owner
+    )))
 }
 
 fn check_not_newer(found: &Found) -> Result<(), SetupError> {

@@ -273,6 +273,18 @@ async fn what_a_database_was_set_up_with_is_not_chosen_anew() {
 }
 
 #[tokio::test]
+async fn a_schema_that_is_not_the_owners_any_more_is_told() {
+    let Some(server) = support::server() else { return };
+    let database = Database::new(&server, As::App).await;
+    run(&database, "ALTER SCHEMA erp_plugin OWNER TO CURRENT_USER").await;
+    let reason = refusal(setup::init(&database.setup()).await);
+    assert!(
+        reason.starts_with("the schema erp_plugin belongs to postgres, not to erp_plugin_owner; ALTER"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn the_tables_of_a_newer_release_are_left_alone() {
     let Some(server) = support::server() else { return };
     let database = Database::new(&server, As::App).await;
