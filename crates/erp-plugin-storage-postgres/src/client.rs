@@ -65,7 +65,8 @@ impl Client {
         self.row(sql, parameters).await?.ok_or_else(|| Error::Unreadable("row"))
     }
 
-    /// Sends two statements of this crate's own in one go. The second sees what the first has waited for.
+    /// Sends two statements of this crate's own in one go. Under READ COMMITTED, as
+    /// the platform's transactions are, the second sees what the first has waited for.
     pub(crate) async fn one_then_rows(
         &self,
         first: (&str, &[Parameter<'_>]),

@@ -348,11 +348,12 @@ async fn claim(client: &Client, limit: u32) -> Result<Vec<Delivery>> {
                 values.push(Parameter::Text(read_text(row, column)?));
             }
         }
-        for row in &client.rows(CLAIM, &streams.map(Parameter::Many)).await? {
+        let heads = client.rows(CLAIM, &streams.map(Parameter::Many)).await?;
+        for row in &heads {
             claimed.push(read_delivery(row)?);
         }
-        // There were no others: those without a head are idle now.
-        if (candidates.len() as i64) < left {
+        // A stream that gave none is idle now; or its head was ended in this moment, and the next one waits behind it.
+        if heads.len() == candidates.len() && (candidates.len() as i64) < left {
             break;
         }
     }

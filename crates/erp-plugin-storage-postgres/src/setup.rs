@@ -266,8 +266,10 @@ async fn check_host(options: &SetupOptions) -> Result<(), SetupError> {
     let Some(host) = &options.host else { return Ok(()) };
     let refused = |wrong: String| Err(SetupError::Refused(wrong));
     let Ok(theirs) = connect(host).await else {
-        let (own, theirs) = (options.target.config.get_dbname(), host.config.get_dbname());
-        return if own == theirs {
+        // Without a name the server takes the user's.
+        let name =
+            |target: &Target| target.config.get_dbname().or(target.config.get_user()).map(str::to_owned);
+        return if name(&options.target) == name(host) {
             Ok(())
         } else {
             refused(format!(

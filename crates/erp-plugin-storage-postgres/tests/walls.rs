@@ -57,8 +57,16 @@ const APP: &str = "SET LOCAL ROLE erp_plugin_app";
 const APP_IN_A: &str = "SET LOCAL ROLE erp_plugin_app; SET LOCAL erp_plugin.tenant = 'a'";
 const WORKER: &str = "SET LOCAL ROLE erp_plugin_worker";
 /// The system's tables that hold what is a tenant's, as far as the app role reads them.
-const TENANTS_TABLES: [&str; 7] =
-    ["activations", "subscriptions", "plugin_config", "outbox", "streams", "deliveries", "invocations"];
+const TENANTS_TABLES: [&str; 8] = [
+    "activations",
+    "subscriptions",
+    "plugin_config",
+    "outbox",
+    "streams",
+    "deliveries",
+    "invocations",
+    "log_lines",
+];
 
 fn no_tenant() -> SqlState {
     SqlState::from_code("ER001")
