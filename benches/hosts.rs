@@ -81,13 +81,13 @@ fn leb128(mut number: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// A host with the bench guest, on a database file.
+/// A host with the bench guest, on a database of its own.
 pub(crate) struct BenchHost {
     pub(crate) runtime: tokio::runtime::Runtime,
     pub(crate) host: Arc<PluginHost>,
     pub(crate) identity: Identity,
     /// Of its database; kept, not looked at.
-    pub(crate) _folder: Option<tempfile::TempDir>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl BenchHost {

@@ -32,9 +32,9 @@
 //! | isolation | `isolation::what_one_reads_the_other_does_not_change_meanwhile`, `isolation::query_then_insert_if_none_leaves_one` |
 //! | waiting for locks | `transactions::waiting_for_another_writer_ends_at_the_deadline` |
 //!
-//! To add a case: 1. a `pub async fn` in the file of its trait, named as a sentence; 2. its name in the list of
-//! `list.rs`; 3. its name in the docs of the method whose guarantee it holds; 4. the bug that it is for, as
-//! a [`sabotage`]. A test of this crate fails when the second is forgotten, or when a method names no case.
+//! To add a case: 1. a `pub async fn` in the file of its trait, named as a sentence; 2. its name in `list.rs`; 3. its
+//! name in the docs of the method whose guarantee it holds; 4. the bug that it is for, as a [`sabotage`]. A test of
+//! this crate fails when the second is forgotten, or when a method names no case.
 
 #![allow(
     clippy::expect_used,
@@ -108,6 +108,7 @@ impl Backend {
 }
 
 /// A case that runs.
+#[doc(hidden)]
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs a case on a new backend, on a runtime of its own.

@@ -44,9 +44,9 @@ const NUMBER: &str = "UPDATE erp_plugin.outbox AS o SET seq = n.seq
      FROM unnest($1::text[], $2::uuid[], $3::bigint[]) AS n(tenant_id, id, seq)
      WHERE o.tenant_id = n.tenant_id AND o.id = n.id";
 const ADVANCE: &str = "UPDATE erp_plugin.dispatcher SET last_seq = $1 WHERE single";
-/// Appends deliveries to streams. Of streams, in the order in which everybody locks them: tenants, plugins, keys, first
-/// events, how many deliveries. Of deliveries: tenants, plugins, keys, how many follow in the same stream, events, their
-/// numbers.
+/// Appends deliveries to streams. Of streams, in the order in which everybody locks them: tenants, plugins, keys,
+/// first events, how many deliveries. Of deliveries: tenants, plugins, keys, how many follow in the same stream,
+/// events, their numbers.
 const DELIVER: &str = "WITH appended AS (
          INSERT INTO erp_plugin.streams (tenant_id, plugin, key, last_number, waiting, token)
          SELECT n.tenant_id, n.plugin, n.key, n.many, n.seq, 0
@@ -67,8 +67,8 @@ const DELIVER: &str = "WITH appended AS (
 /// One round of claims after the other.
 const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn WHERE single FOR UPDATE";
 /// So many streams that may have something waiting, of plugins that are enabled, round-robin by tenant from the one
-/// after the last that had a turn; those at $2, $3, $4 are claimed already. Nobody waits for a stream that another round holds. From tenant to
-/// tenant it goes by the index, past however many streams each has.
+/// after the last that had a turn; those at $2, $3, $4 are claimed already. Nobody waits for a stream that is being
+/// appended to. From tenant to tenant it goes by the index, past however many streams each has.
 pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
          (SELECT tenant_id FROM erp_plugin.streams WHERE waiting IS NOT NULL ORDER BY tenant_id LIMIT 1)
          UNION ALL

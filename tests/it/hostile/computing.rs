@@ -39,6 +39,9 @@ async fn f01_endless_init() {
 #[tokio::test]
 async fn f01_write_then_spin() {
     if !only_on_sqlite(ONE_WRITER) {
+        // Nobody waits for it there, so that it has until its own deadline.
+        let hostile = Hostile::within("01-write-then-spin", until_the_deadline()).await;
+        assert_ended!(hostile.fails("any.event", &json!({})).await, FailureKind::Deadline);
         return;
     }
     let limits = Limits { fuel: HUGE_FUEL, deadline_ms: 20_000, ..Limits::default() };

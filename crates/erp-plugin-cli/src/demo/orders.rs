@@ -12,11 +12,11 @@ use super::{Plugins, Tenant};
 
 /// Who wants to know how far the work is.
 pub trait Progress {
-    /// The work begins: so many orders.
+    /// A part of the work begins: so many orders.
     fn begin(&self, orders: u64);
     /// One order of a tenant is worked off.
     fn worked(&self);
-    /// The work is done.
+    /// That part is done.
     fn end(&self);
 }
 

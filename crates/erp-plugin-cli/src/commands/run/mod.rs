@@ -21,7 +21,7 @@ use report::Report;
 /// its handler once, at once: nothing waits in a queue. Everything that it wrote is kept if it said ok, and undone if
 /// it did not. What it published stays in the outbox.
 ///
-/// Without --db everything happens in memory, in SQLite, and is gone afterwards. Without --user the host itself acts.
+/// Without --db everything happens in memory and is gone afterwards, in a build with SQLite. Without --user the host itself acts.
 #[derive(clap::Args)]
 #[command(after_help = format!("\
 Examples:
