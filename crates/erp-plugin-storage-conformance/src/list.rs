@@ -60,6 +60,7 @@ macro_rules! each_case {
                 a_claim_that_is_rolled_back_was_none,
                 claims_go_round_robin_by_tenant,
                 a_claim_takes_at_most_its_limit,
+                streams_that_were_worked_off_take_nobodys_place,
                 a_disabled_plugins_deliveries_wait_until_it_is_enabled_again,
                 a_failure_leaves_the_delivery_at_the_head,
                 a_claim_that_is_given_back_was_no_attempt,

@@ -62,7 +62,7 @@ pub trait Dispatch: Send {
     ///
     /// Held by `dispatch::a_claim_takes_the_head_of_each_stream_only`,
     /// `dispatch::each_claim_raises_token_and_attempt`, `dispatch::claims_go_round_robin_by_tenant`,
-    /// `dispatch::a_claim_takes_at_most_its_limit`,
+    /// `dispatch::a_claim_takes_at_most_its_limit`, `dispatch::streams_that_were_worked_off_take_nobodys_place`,
     /// `dispatch::a_disabled_plugins_deliveries_wait_until_it_is_enabled_again`,
     /// `dispatch::a_claim_that_is_rolled_back_was_none`, `dispatch::a_stream_that_was_idle_wakes_up`.
     async fn claim(&mut self, limit: u32) -> StorageResult<Vec<Delivery>>;

@@ -219,6 +219,19 @@ pub async fn a_claim_takes_at_most_its_limit(storage: Arc<dyn Storage>) {
     }
 }
 
+pub async fn streams_that_were_worked_off_take_nobodys_place(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    let events: Vec<_> = (0..3).map(|n| event("order.created", &format!("k{n}"), n)).collect();
+    publish(&storage, ALPHA, &events).await;
+    dispatch(&storage, 100).await;
+    let first = claim(&storage, 2).await;
+    assert_eq!(payloads(&first), [r#"{"n":0}"#, r#"{"n":1}"#]);
+    for delivery in &first {
+        done(&storage, delivery).await;
+    }
+    assert_eq!(payloads(&claim(&storage, 1).await), [r#"{"n":2}"#]);
+}
+
 pub async fn a_disabled_plugins_deliveries_wait_until_it_is_enabled_again(storage: Arc<dyn Storage>) {
     subscribe(&storage, ALPHA, "paused", &["*"]).await;
     subscribe(&storage, ALPHA, "running", &["*"]).await;

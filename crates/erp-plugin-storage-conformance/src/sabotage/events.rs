@@ -1,6 +1,7 @@
 //! A backend that loses the order or the proof of deliveries.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use erp_plugin_model::event::{ClaimToken, Delivery};
@@ -68,6 +69,22 @@ impl Interceptor for NoToken {
     async fn release(&self, inner: &mut dyn PlatformTransaction, delivery: &Delivery) -> StorageResult<bool> {
         let delivery = self.with_the_last_token(End::Release, delivery);
         inner.release(&delivery).await
+    }
+}
+
+/// Whatever was done since the last claim counts towards the limit of the next one.
+#[derive(Default)]
+pub(super) struct DoneTakesPlaces(AtomicU32);
+
+#[async_trait]
+impl Interceptor for DoneTakesPlaces {
+    async fn claim(&self, inner: &mut dyn PlatformTransaction, limit: u32) -> StorageResult<Vec<Delivery>> {
+        inner.claim(limit.saturating_sub(self.0.swap(0, Ordering::SeqCst))).await
+    }
+
+    async fn mark_done(&self, opened: &mut Opened, delivery: &Delivery) -> StorageResult<bool> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        opened.inner().mark_done(delivery).await
     }
 }
 

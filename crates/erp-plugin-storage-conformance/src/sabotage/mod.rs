@@ -257,6 +257,8 @@ sabotages! {
     "a round of dispatch has no limit": events::DispatchesAll
         => dispatch::a_round_numbers_at_most_its_limit_the_oldest_first;
     "the first failure sets aside": events::NoSecondAttempt => dispatch::a_failure_leaves_the_delivery_at_the_head;
+    "streams that were worked off take places in a claim": events::DoneTakesPlaces::default()
+        => dispatch::streams_that_were_worked_off_take_nobodys_place;
     "a claim given back was an attempt": events::ReleaseCounts
         => dispatch::a_claim_that_is_given_back_was_no_attempt;
 
