@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use erp_plugin::postgres::TemporaryDatabase;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
@@ -71,6 +72,10 @@ impl Bare {
     async fn new(url: &str) -> anyhow::Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
         tokio::spawn(connection);
+        for setting in ["fsync", "synchronous_commit"] {
+            let set: String = client.query_one(&format!("SHOW {setting}"), &[]).await?.get(0);
+            ensure!(set == "on", "{setting} is {set}: a commit would not wait for the disk");
+        }
         client.batch_execute(TABLE).await?;
         let insert = client.prepare(INSERT).await?;
         Ok(Self { client, insert })

@@ -27,7 +27,8 @@ enum Kept {
 }
 
 /// Whether the tests run on Postgres.
-fn on_postgres() -> bool {
+#[must_use]
+pub fn on_postgres() -> bool {
     match env::var(BACKEND).as_deref() {
         Ok("postgres") => true,
         Ok("sqlite") | Err(_) => false,

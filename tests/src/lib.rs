@@ -15,7 +15,7 @@ mod platform;
 pub mod sample;
 mod veto;
 
-pub use database::{Database, ONE_WRITER, only_on_sqlite};
+pub use database::{Database, ONE_WRITER, on_postgres, only_on_sqlite};
 pub use losses::Losses;
 pub use platform::{Platform, TENANT, system_of, user};
 pub use veto::Veto;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use erp_plugin::{ErrorCode, FailureKind, Limits};
-use erp_plugin_tests::{ONE_WRITER, only_on_sqlite, together};
+use erp_plugin_tests::{on_postgres, together};
 use serde_json::json;
 
 use super::{HUGE_FUEL, Hostile, assert_ended, refused_in, until_the_deadline};
@@ -38,7 +38,7 @@ async fn f01_endless_init() {
 
 #[tokio::test]
 async fn f01_write_then_spin() {
-    if !only_on_sqlite(ONE_WRITER) {
+    if on_postgres() {
         // Nobody waits for it there, so that it has until its own deadline.
         let hostile = Hostile::within("01-write-then-spin", until_the_deadline()).await;
         assert_ended!(hostile.fails("any.event", &json!({})).await, FailureKind::Deadline);
