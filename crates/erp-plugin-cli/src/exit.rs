@@ -60,7 +60,10 @@ fn meaning(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, ErrorCode
             | HostFailure::Manifest(_)
             | HostFailure::Name(_)
             | HostFailure::Lifecycle { .. } => Exit::Refused,
-            HostFailure::Refused(_) | HostFailure::Storage(_) | HostFailure::ShuttingDown => Exit::Failed,
+            HostFailure::Refused(_)
+            | HostFailure::Schema(_)
+            | HostFailure::Storage(_)
+            | HostFailure::ShuttingDown => Exit::Failed,
         };
         return Some((exit, failure.code()));
     }

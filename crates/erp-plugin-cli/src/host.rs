@@ -3,13 +3,14 @@
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use erp_plugin::{
-    CodeCache, ErrorKind, Limits, PlatformScope, PlatformTransaction, PluginHost, PluginHostBuilder,
-    ProcessCompiler, Storage, StorageError, StorageResult, SystemClock, SystemIds, TenantScope, Transaction,
-    TransactionOptions, random_key,
+    Alter, Altered, CodeCache, ErrorKind, Limits, PlatformScope, PlatformTransaction, PluginHost,
+    PluginHostBuilder, ProcessCompiler, Storage, StorageError, StorageResult, SystemClock, SystemIds,
+    TenantScope, Transaction, TransactionOptions, evolution::Step, random_key,
 };
 
 use crate::database::Database;
@@ -54,6 +55,21 @@ fn compiling(builder: PluginHostBuilder, limits: Limits, code_cache: bool) -> Re
 
 /// Refuses everything.
 struct NoStorage;
+
+#[async_trait]
+impl Alter for NoStorage {
+    async fn alter(&self, _: PlatformScope, _: &Step, _: Instant) -> StorageResult<Altered> {
+        Err(StorageError::new(ErrorKind::Unavailable, "alter"))
+    }
+
+    async fn finish(&self, _: PlatformScope, _: &Step, _: Instant) -> StorageResult<Altered> {
+        Err(StorageError::new(ErrorKind::Unavailable, "finish"))
+    }
+
+    fn statements(&self, _: &Step) -> Vec<String> {
+        Vec::new()
+    }
+}
 
 #[async_trait]
 impl Storage for NoStorage {

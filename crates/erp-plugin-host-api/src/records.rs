@@ -156,6 +156,10 @@ pub(crate) fn violated(schema: &EntitySchema, violation: &Violation) -> HostErro
         Violation::Reference(field) => {
             HostError::invalid(format!("field \"{field}\" of {} names no record", schema.name))
         }
+        Violation::Required(field) => HostError::invalid(format!(
+            "field \"{field}\" of {} became required while the record was deleted, and the record has none",
+            schema.name
+        )),
         Violation::DocumentTooLong => {
             document::too_long("with these fields the record would have more JSON than it may")
         }

@@ -242,7 +242,7 @@ mod tests {
             granted: Vec::new(),
             installed_at: chrono::DateTime::UNIX_EPOCH,
         };
-        let installed = Arc::new(Installed::new(record, None, Capabilities::default(), []));
+        let installed = Arc::new(Installed::new(record, None, Capabilities::default(), &[]));
         let active = || Active {
             plugin: Arc::clone(&installed),
             caller: Arc::new(edge_caller(&catalog)),

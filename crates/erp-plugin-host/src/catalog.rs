@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use erp_plugin_host_api::DynamicDirectory;
 use erp_plugin_model::event::EventPattern;
 use erp_plugin_model::manifest::{Capabilities, DEFAULT_MAX_SIZE};
-use erp_plugin_model::{EntityRef, Limits, Manifest, PluginName};
+use erp_plugin_model::{EntityRef, EntitySchema, Limits, Manifest, PluginName};
 use erp_plugin_runtime::LoadedPlugin;
 use erp_plugin_storage::{Entity, PluginVersion, Subscription};
 use tokio::sync::OnceCell;
@@ -24,24 +24,44 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
+    /// `found` is what the database has of its entities, declared and dynamic: it knows in which columns fields are.
     pub(crate) fn new(
         record: PluginVersion,
         manifest: Option<Manifest>,
         granted: Capabilities,
-        dynamic: impl IntoIterator<Item = EntityRef>,
+        found: &[EntitySchema],
     ) -> Self {
+        let stored = |schema: &EntitySchema| match found.iter().find(|own| own.name == schema.name) {
+            Some(own) => schema.in_columns_of(own),
+            None => schema.clone(),
+        };
         let entities = manifest
             .iter()
             .flat_map(|manifest| &manifest.entities)
-            .map(|schema| (schema.name.clone(), Arc::new(Entity::new(schema.clone()))))
+            .map(|schema| (schema.name.clone(), Arc::new(Entity::new(stored(schema)))))
             .collect();
+        let dynamic = found.iter().filter(|own| own.is_dynamic()).map(|own| own.name.clone());
         let may_have_dynamic = manifest.is_none() || granted.dynamic_entities;
         let dynamic = may_have_dynamic.then(|| Arc::new(DynamicDirectory::new(record.name.clone(), dynamic)));
         Self { record, manifest, granted, entities, dynamic, loaded: OnceCell::new() }
     }
 
+    /// The entities that its manifest declares, whatever its tables are at.
+    pub(crate) fn declared(&self) -> Vec<EntitySchema> {
+        self.manifest.iter().flat_map(|manifest| manifest.entities.clone()).collect()
+    }
+
     pub(crate) fn name(&self) -> &PluginName {
         &self.record.name
+    }
+
+    /// Whether it is the same version with the same rights and columns.
+    fn is_like(&self, other: &Self) -> bool {
+        self.record == other.record
+            && self.entities.len() == other.entities.len()
+            && self.entities.iter().all(|(name, entity)| {
+                other.entities.get(name).is_some_and(|own| own.schema() == entity.schema())
+            })
     }
 
     pub(crate) fn max_size(&self) -> u64 {
@@ -80,10 +100,13 @@ impl Catalog {
         self.plugins.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Adds a plugin, unless it is there: a version never changes, and what is there may have been loaded.
+    /// Adds a plugin, in the place of another version of it. One that is as it was stays: it may have been loaded.
     pub(crate) fn learn(&self, plugin: Arc<Installed>) {
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
-        plugins.entry(plugin.name().clone()).or_insert(plugin);
+        let is_known = plugins.get(plugin.name()).is_some_and(|own| own.is_like(&plugin));
+        if !is_known {
+            plugins.insert(plugin.name().clone(), plugin);
+        }
     }
 
     /// All of them, by name.

@@ -6,6 +6,8 @@ use erp_plugin_model::{ErrorCode, HostError};
 use erp_plugin_runtime::LoadError;
 use erp_plugin_storage::StorageError;
 
+use crate::schema::Obstacles;
+
 /// What the host answers with.
 pub type HostResult<T> = Result<T, HostFailure>;
 
@@ -35,6 +37,9 @@ pub enum HostFailure {
         /// What it failed with.
         error: HostError,
     },
+    /// The plugin's tables cannot become what its version declares, as they are or without consent. Nothing was done.
+    #[error("{0}")]
+    Schema(Box<Obstacles>),
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -50,6 +55,7 @@ impl HostFailure {
         match self {
             Self::Load(_) | Self::Manifest(_) | Self::Name(_) => ErrorCode::InvalidInput,
             Self::Refused(error) | Self::Lifecycle { error, .. } => error.code,
+            Self::Schema(_) => ErrorCode::Rejected,
             Self::Storage(error) => error.to_host_error().code,
             Self::ShuttingDown => ErrorCode::Unavailable,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use erp_plugin_host_api::{Authorizer, Services};
+use erp_plugin_model::evolution::Archived;
 use erp_plugin_model::{Clock, IdGenerator, Identity, Limits, Manifest, PluginName, TenantId, UserId};
 use erp_plugin_runtime::{Export, Loader};
 use erp_plugin_storage::{
@@ -22,6 +23,7 @@ use crate::executor::Executor;
 use crate::install::InstallOptions;
 use crate::locks::Locks;
 use crate::report::InvocationReport;
+use crate::schema::{SchemaPlan, SchemaStatus};
 use crate::slots::Slots;
 use crate::tenants::KnownTenants;
 
@@ -120,6 +122,10 @@ impl PluginHost {
 
     /// Installs a component: judges, compiles and links it, tries its `init` in a transaction that is rolled back,
     /// makes its tables, and keeps it. Installing the same bytes again changes nothing.
+    ///
+    /// Another version of an installed plugin takes its place: its tables become what it declares, as
+    /// [`plan`](Self::plan) says, or nothing is done and [`HostFailure::Schema`](crate::HostFailure::Schema) says what is
+    /// in the way. `init` is called where the plugin is enabled.
     pub async fn install(
         &self,
         component: impl Into<Arc<[u8]>>,
@@ -127,6 +133,28 @@ impl PluginHost {
     ) -> HostResult<PluginSummary> {
         let component = component.into();
         self.run(|inner| async move { inner.install(component, options).await }).await
+    }
+
+    /// What installing a component would do to its plugin's tables; nothing is changed.
+    pub async fn plan(
+        &self,
+        component: impl Into<Arc<[u8]>>,
+        options: InstallOptions,
+    ) -> HostResult<SchemaPlan> {
+        let component = component.into();
+        self.run(|inner| async move { inner.plan_of(&component, &options).await }).await
+    }
+
+    /// What the database has of a plugin's tables.
+    pub async fn schema_status(&self, plugin: &str) -> HostResult<SchemaStatus> {
+        let plugin = PluginName::parse(plugin)?;
+        self.run(|inner| async move { inner.schema_status(&plugin).await }).await
+    }
+
+    /// Removes for good what earlier versions of a plugin left behind; returns what there was. There is no way back.
+    pub async fn purge_archived(&self, plugin: &str) -> HostResult<Vec<Archived>> {
+        let plugin = PluginName::parse(plugin)?;
+        self.run(|inner| async move { inner.purge_archived(&plugin).await }).await
     }
 
     /// The installed plugins, by name.

@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use erp_plugin_model::manifest::{Capabilities, DEFAULT_MAX_SIZE, MAX_MAX_SIZE};
 use erp_plugin_model::schema::FieldType;
 use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, Manifest, PluginName, TenantId};
-use erp_plugin_runtime::{Export, LoadError, Loader, validate};
-use erp_plugin_storage::{ErrorKind, PluginVersion, StorageError};
+use erp_plugin_runtime::{Export, LoadError, LoadedPlugin, Loader, validate};
+use erp_plugin_storage::{Entity, ErrorKind, PluginVersion, StorageError};
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
 use crate::host::{Inner, PluginSummary};
+use crate::schema::SchemaPlan;
 
 /// The names that stand for the host and the platform in events, permissions and records.
 const RESERVED_NAMES: [&str; 3] = ["core", "system", "plugin"];
@@ -25,17 +26,13 @@ pub(crate) const TRIAL_TENANT: &str = "installation-trial";
 pub struct InstallOptions {
     /// The name of a component without a manifest. One with a manifest has its name there.
     pub name: Option<PluginName>,
-    /// What is granted of what the manifest asks for. `None` grants all of it.
+    /// What is granted of what the manifest asks for. `None` grants all of it to a plugin that is new, and to another
+    /// version of one that is installed what the present one has: what it asks for beyond that is not granted, and the
+    /// summary says so.
     pub granted: Option<Capabilities>,
-}
-
-/// How the keeping of an installation ended.
-enum Kept {
-    New,
-    /// Another process on the same database was first.
-    InstalledElsewhere,
-    /// The entity's table is another's.
-    OthersTable(EntityRef),
+    /// What may go out of sight when another version of a plugin is installed: `inventory.item`,
+    /// `inventory.item.category`.
+    pub consent: Vec<String>,
 }
 
 impl Inner {
@@ -47,9 +44,21 @@ impl Inner {
         let _one_at_a_time = self.installing.lock().await;
         let manifest = read_manifest(&component)?;
         let now = self.services.clock.now();
-        let record = version(&component, manifest.as_ref(), &options, self.bare_components, now)?;
-        if let Some(present) = self.catalog.get(&record.name) {
-            return self.already_there(&present, &record);
+        // Another process may have installed it, or another version.
+        self.read_catalog().await?;
+        let mut record = version(&component, manifest.as_ref(), &options, self.bare_components, now)?;
+        let present = self.catalog.get(&record.name);
+        let mut notes = Vec::new();
+        if let (Some(present), None) = (&present, &options.granted) {
+            let asked = Capabilities::from_json(&record.granted, &record.name)?;
+            let kept = present.granted.common(&asked);
+            notes = asked.beyond(&kept).into_iter().map(|right| not_granted(&record.name, &right)).collect();
+            record.granted = kept.to_json();
+        }
+        if let Some(present) = &present
+            && (present.record.version == record.version || present.record.component == record.component)
+        {
+            return self.already_there(present, &record);
         }
         if let Some(manifest) = &manifest {
             self.check_references(manifest)?;
@@ -57,40 +66,61 @@ impl Inner {
 
         let loaded = self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
         let granted = Capabilities::from_json(&record.granted, &record.name)?;
-        let plugin = Installed { loaded: loaded.into(), ..Installed::new(record, manifest, granted, []) };
-        let plugin = Arc::new(plugin);
-        self.try_init(&plugin).await?;
+        let plugin = Installed::new(record, manifest, granted, &[]);
+        self.try_init(&Arc::new(plugin.in_scratch_tables(loaded)?)).await?;
 
-        match self.keep(&plugin, &component).await? {
-            Kept::New => {}
-            Kept::InstalledElsewhere => {
-                self.read_catalog().await?;
-                let present = self.catalog.get(&plugin.record.name);
-                let present = present.ok_or_else(|| StorageError::new(ErrorKind::Busy, "install"))?;
-                return self.already_there(&present, &plugin.record);
+        let declared = plugin.declared();
+        self.evolve(plugin.name(), &plugin.record.version, &declared, &options.consent).await?;
+        self.keep(&plugin, &component).await?;
+        self.read_catalog().await?;
+        self.activations.forget_all();
+        let installed = self.catalog.get(plugin.name());
+        let installed = installed.ok_or_else(|| StorageError::new(ErrorKind::Busy, "install"))?;
+        if present.is_some() {
+            self.tell_tenants(installed.name(), &mut notes).await?;
+        }
+        let mut summary = self.summary(&installed);
+        summary.notes.extend(notes);
+        Ok(summary)
+    }
+
+    /// What installing a component would do to its tables.
+    pub(crate) async fn plan_of(&self, component: &[u8], options: &InstallOptions) -> HostResult<SchemaPlan> {
+        let manifest = read_manifest(component)?;
+        let now = self.services.clock.now();
+        let record = version(component, manifest.as_ref(), options, self.bare_components, now)?;
+        self.read_catalog().await?;
+        let declared = manifest.map(|manifest| manifest.entities).unwrap_or_default();
+        self.plan(&record.name, &record.version, &declared).await
+    }
+
+    /// Calls `init` of a new version where its plugin is enabled. Where it fails the note says so, and it is tried again
+    /// when the plugin is next enabled there.
+    async fn tell_tenants(&self, plugin: &PluginName, notes: &mut Vec<String>) -> HostResult<()> {
+        for tenant in self.tenants().await? {
+            if !self.active(&tenant, plugin).await?.is_enabled() {
+                continue;
             }
-            Kept::OthersTable(entity) => {
-                return Err(HostError::new(
-                    ErrorCode::AlreadyExists,
-                    format!("a table for {entity} was made from another schema; rename the entity"),
-                )
-                .into());
+            if let Err(failure) = self.enable(&tenant, plugin).await {
+                notes.push(format!("in {tenant}: {failure}"));
             }
         }
-        self.catalog.learn(Arc::clone(&plugin));
-        self.activations.forget_all();
-        Ok(self.summary(&plugin))
+        Ok(())
     }
 
     /// Reads what is installed: when the host starts, and when it is asked for a plugin that another process may have
     /// installed since. Nothing is compiled yet.
     pub(crate) async fn read_catalog(&self) -> HostResult<()> {
         let mut platform = self.look_at_platform().await?;
+        let active = platform.active_versions().await?;
         for record in platform.versions().await? {
+            if !active.contains(&(record.name.clone(), record.version.clone())) {
+                continue;
+            }
             let manifest = record.manifest.as_deref().map(Manifest::from_json).transpose()?;
             let granted = Capabilities::from_json(&record.granted, &record.name)?;
-            let dynamic = platform.dynamic_entities(&record.name).await?;
-            self.catalog.learn(Arc::new(Installed::new(record, manifest, granted, dynamic)));
+            let found = platform.entities(&record.name).await?;
+            self.catalog.learn(Arc::new(Installed::new(record, manifest, granted, &found)));
         }
         Ok(platform.rollback().await?)
     }
@@ -99,17 +129,15 @@ impl Inner {
         if present.record.component == record.component && present.record.granted == record.granted {
             return Ok(self.summary(present));
         }
-        let (name, own, new) = (&record.name, &present.record.version, &record.version);
+        let (name, own) = (&record.name, &present.record.version);
         let message = if present.record.component == record.component {
             format!(
                 "{name} {own} is installed with other rights; this release cannot change them while it is"
             )
-        } else if own == new {
-            format!(
-                "{name} {own} is installed with other bytes, and a version never changes; this release cannot replace it"
-            )
         } else {
-            format!("{name} {own} is installed; this release cannot replace it by {new} while it is")
+            format!(
+                "{name} {own} is installed with other bytes, and a version never changes; give it another version"
+            )
         };
         Err(HostError::new(ErrorCode::AlreadyExists, message).into())
     }
@@ -150,24 +178,31 @@ impl Inner {
         }
     }
 
-    /// Keeps component, version and tables in one transaction.
-    async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<Kept> {
-        let mut platform = self.begin_installation().await?;
-        let mut schemas: Vec<_> = plugin.entities.values().map(|entity| entity.schema()).collect();
-        schemas.sort_by(|a, b| a.name.cmp(&b.name));
-        for schema in schemas {
-            if !platform.create_entity(schema).await? {
-                platform.rollback().await?;
-                return Ok(Kept::OthersTable(schema.name.clone()));
-            }
-        }
+    /// Keeps component and version, and has it run from here on.
+    async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<()> {
+        let (name, version) = (plugin.name(), &plugin.record.version);
+        let mut platform = self.change_platform().await?;
         platform.put_component(&plugin.record.component, component).await?;
         if !platform.add_version(&plugin.record).await? {
-            platform.rollback().await?;
-            return Ok(Kept::InstalledElsewhere);
+            let known = platform.versions().await?;
+            let same = known.iter().any(|own| {
+                own.name == *name && own.version == *version && own.component == plugin.record.component
+            });
+            if !same {
+                platform.rollback().await?;
+                return Err(HostError::new(
+                    ErrorCode::AlreadyExists,
+                    format!(
+                        "{name} {version} was installed before with other bytes, and a version never changes; give it \
+                         another version"
+                    ),
+                )
+                .into());
+            }
         }
-        platform.commit().await?;
-        Ok(Kept::New)
+        platform.activate(name, version).await?;
+        platform.set_version(name, version).await?;
+        Ok(platform.commit().await?)
     }
 }
 
@@ -236,6 +271,27 @@ fn version(
         granted: granted(&asked, options.granted.as_ref())?.to_json(),
         installed_at: now,
     })
+}
+
+fn not_granted(plugin: &PluginName, right: &str) -> String {
+    format!("asks for {right}, which the installed version of {plugin} was not granted; grant it to accept")
+}
+
+impl Installed {
+    /// The same plugin with its entities in tables that nobody has: those of a trial that is rolled back, while others
+    /// work on its own.
+    fn in_scratch_tables(&self, loaded: LoadedPlugin) -> HostResult<Self> {
+        let scratch = PluginName::parse(TRIAL_TENANT)?;
+        let own = self.name().clone();
+        let entities = self.entities.iter().map(|(name, entity)| {
+            let schema = entity.schema().moved_to(&own, &scratch);
+            (name.clone(), Arc::new(Entity::new(schema)))
+        });
+        let entities = entities.collect();
+        let (record, granted) = (self.record.clone(), self.granted.clone());
+        let scratch = Self::new(record, self.manifest.clone(), granted, &[]);
+        Ok(Self { entities, loaded: loaded.into(), ..scratch })
+    }
 }
 
 /// The manifest that a component carries, if it has one.

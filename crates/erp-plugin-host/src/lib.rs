@@ -23,6 +23,7 @@ mod invoke;
 mod lifecycle;
 mod locks;
 mod report;
+mod schema;
 mod slots;
 mod tenants;
 
@@ -34,3 +35,4 @@ pub use error::{HostFailure, HostResult};
 pub use host::{PluginHost, PluginSummary};
 pub use install::InstallOptions;
 pub use report::{InvocationReport, WrittenRecord};
+pub use schema::{Obstacles, PlannedStep, SchemaPlan, SchemaStatus};

@@ -12,6 +12,7 @@ mod check;
 pub mod entity_ref;
 pub mod error;
 pub mod event;
+pub mod evolution;
 pub mod filter;
 pub mod fold;
 pub mod identity;

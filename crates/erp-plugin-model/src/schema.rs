@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ids::FieldName;
+use crate::ids::{FieldName, PluginName};
 use crate::{EntityRef, Labels, Value};
 
 /// Fields that the host sets on every record. No entity may declare one of these names.
@@ -240,6 +240,24 @@ pub struct Field {
     pub pattern: Option<Pattern>,
     /// What people see.
     pub label: Labels,
+    /// The name that it had in an earlier version of its plugin.
+    pub renamed_from: Option<FieldName>,
+    /// The column that holds it, where that is not called as the field is: after a change of its name or type.
+    pub column: Option<Box<str>>,
+}
+
+impl Field {
+    /// The column that holds it.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        self.column.as_deref().unwrap_or(self.name.as_str())
+    }
+
+    /// Whether an index serves it: a reference has one always, because deletions look there.
+    #[must_use]
+    pub fn has_index(&self) -> bool {
+        self.unique || self.indexed || matches!(self.field_type, FieldType::Reference { .. })
+    }
 }
 
 /// How an entity came to be.
@@ -306,6 +324,39 @@ impl EntitySchema {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.get(self.position(name)?)
+    }
+
+    /// The same entity with other fields.
+    #[must_use]
+    pub fn with_fields(&self, fields: Vec<Field>) -> Self {
+        Self::declared(self.name.clone(), self.title.clone(), self.display.clone(), fields)
+    }
+
+    /// The same entity as one of the plugin `to`, its references to entities of `own` as well.
+    #[must_use]
+    pub fn moved_to(&self, own: &PluginName, to: &PluginName) -> Self {
+        let moved = |name: &EntityRef| match name.plugin == *own {
+            true => EntityRef { plugin: to.clone(), entity: name.entity.clone() },
+            false => name.clone(),
+        };
+        let fields = self.fields.iter().map(|field| match &field.field_type {
+            FieldType::Reference { target, on_delete } => {
+                let field_type = FieldType::Reference { target: moved(target), on_delete: *on_delete };
+                Field { field_type, ..field.clone() }
+            }
+            _ => field.clone(),
+        });
+        Self { name: moved(&self.name), fields: fields.collect(), ..self.clone() }
+    }
+
+    /// The same entity, whose fields are in the columns in which those of `found` with the same names are.
+    #[must_use]
+    pub fn in_columns_of(&self, found: &Self) -> Self {
+        let fields = self.fields.iter().map(|field| {
+            let column = found.field(field.name.as_str()).and_then(|own| own.column.clone());
+            Field { column, ..field.clone() }
+        });
+        Self { fields: fields.collect(), ..self.clone() }
     }
 
     /// Whether records hold one JSON document in place of typed columns.

@@ -121,6 +121,8 @@ pub(crate) fn optional(name: &str, field_type: FieldType) -> Field {
         max_length: None,
         pattern: None,
         label: Labels::default(),
+        renamed_from: None,
+        column: None,
     }
 }
 

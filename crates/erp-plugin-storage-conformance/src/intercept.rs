@@ -25,17 +25,18 @@ use std::time::Instant;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{Delivery, NewEvent};
+use erp_plugin_model::evolution::{Archived, Check, Step};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
-use erp_plugin_model::{EntityRef, EntitySchema, PluginName, RecordId, TenantId, Version};
+use erp_plugin_model::{EntityRef, EntitySchema, FieldName, PluginName, RecordId, TenantId, Value, Version};
 use erp_plugin_storage::{
-    Access, Activation, ActivationState, Aggregate, AggregateOutcome, Change, Counted, CreateDynamic,
-    DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events, Failure, InsertOutcome,
-    JournalReader, LogQuery, NewRecord, Parked, PlatformScope, PlatformTransaction, PluginVersion,
-    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, RestoreOutcome, SchemaAdmin, Stamp, Storage,
-    StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
-    UsageTotal,
+    Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Change, Clashes,
+    Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events,
+    Failure, InsertOutcome, JournalReader, Ledger, LogQuery, Moved, NewRecord, Parked, PlatformScope,
+    PlatformTransaction, PluginVersion, QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape,
+    RestoreOutcome, SchemaAdmin, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope,
+    Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -180,6 +181,26 @@ macro_rules! operations {
                 storage.begin_platform(scope, options).await
             }
 
+            /// Of [`Alter::alter`].
+            async fn alter(
+                &self,
+                storage: &Arc<dyn Storage>,
+                step: &Step,
+                deadline: Instant,
+            ) -> StorageResult<Altered> {
+                storage.alter(PlatformScope::granted_by_host(), step, deadline).await
+            }
+
+            /// Of [`Alter::finish`].
+            async fn finish(
+                &self,
+                storage: &Arc<dyn Storage>,
+                step: &Step,
+                deadline: Instant,
+            ) -> StorageResult<Altered> {
+                storage.finish(PlatformScope::granted_by_host(), step, deadline).await
+            }
+
             /// Of [`Transaction::must_end_by`].
             fn must_end_by(&self, inner: &dyn Transaction) -> Option<Instant> {
                 inner.must_end_by()
@@ -296,19 +317,36 @@ operations! {
             fn log(query: &LogQuery) -> Vec<StoredLogLine>;
             fn usage() -> Vec<UsageTotal>;
         }
+        Reshape {
+            fn values(
+                schema: &EntitySchema,
+                field: Option<&FieldName>,
+                after: Option<RecordId>,
+                limit: u32
+            ) -> Vec<(RecordId, Value)>;
+            fn clashes(schema: &EntitySchema, check: &Check, limit: u32) -> Clashes;
+            fn move_records(step: &Step, which: Which, limit: u32) -> Moved;
+        }
     }
     platform {
         Registry {
             fn put_component(hash: &[u8; 32], bytes: &[u8]) -> ();
             fn component(hash: &[u8; 32]) -> Option<Vec<u8>>;
             fn add_version(version: &PluginVersion) -> bool;
+            fn activate(plugin: &PluginName, version: &semver::Version) -> ();
+            fn active_versions() -> Vec<(PluginName, semver::Version)>;
             fn versions() -> Vec<PluginVersion>;
             fn system_config() -> Vec<(String, String)>;
             fn set_system_config(key: &str, value: Option<&str>) -> ();
         }
         SchemaAdmin {
             fn create_entity(schema: &EntitySchema) -> bool;
-            fn dynamic_entities(plugin: &PluginName) -> Vec<EntityRef>;
+        }
+        Ledger {
+            fn entities(plugin: &PluginName) -> Vec<EntitySchema>;
+            fn set_version(plugin: &PluginName, version: &semver::Version) -> ();
+            fn archived(plugin: &PluginName) -> Vec<Archived>;
+            fn purge_archived(archived: &Archived) -> bool;
         }
         Access {
             fn create_tenant(tenant: &TenantId, at: DateTime<Utc>) -> bool;
@@ -322,6 +360,21 @@ operations! {
             fn release(delivery: &Delivery) -> bool;
             fn parked(limit: u32) -> Vec<Parked>;
         }
+    }
+}
+
+#[async_trait]
+impl Alter for Intercepted {
+    async fn alter(&self, _: PlatformScope, step: &Step, deadline: Instant) -> StorageResult<Altered> {
+        self.interceptor.alter(&self.storage, step, deadline).await
+    }
+
+    async fn finish(&self, _: PlatformScope, step: &Step, deadline: Instant) -> StorageResult<Altered> {
+        self.interceptor.finish(&self.storage, step, deadline).await
+    }
+
+    fn statements(&self, step: &Step) -> Vec<String> {
+        self.storage.statements(step)
     }
 }
 

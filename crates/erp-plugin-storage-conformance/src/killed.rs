@@ -4,11 +4,14 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
+use std::time::Instant;
 
 use async_trait::async_trait;
+use erp_plugin_model::evolution::Step;
 use erp_plugin_storage::transfer::{PlatformTransfer, TenantTransfer, Transfer};
 use erp_plugin_storage::{
-    PlatformScope, PlatformTransaction, Storage, StorageResult, TenantScope, Transaction, TransactionOptions,
+    Alter, Altered, PlatformScope, PlatformTransaction, Storage, StorageResult, TenantScope, Transaction,
+    TransactionOptions,
 };
 
 /// Lets so many writing transactions begin.
@@ -37,6 +40,21 @@ impl Killed {
         if options.mode.writes() && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[async_trait]
+impl Alter for Killed {
+    async fn alter(&self, scope: PlatformScope, step: &Step, deadline: Instant) -> StorageResult<Altered> {
+        self.inner.alter(scope, step, deadline).await
+    }
+
+    async fn finish(&self, scope: PlatformScope, step: &Step, deadline: Instant) -> StorageResult<Altered> {
+        self.inner.finish(scope, step, deadline).await
+    }
+
+    fn statements(&self, step: &Step) -> Vec<String> {
+        self.inner.statements(step)
     }
 }
 

@@ -93,6 +93,22 @@ macro_rules! each_case {
                 a_stale_claim_cannot_mark_done,
                 another_tenant_cannot_mark_done,
             ],
+            evolution: [
+                the_ledger_tells_what_each_table_is_at,
+                each_kind_of_step_keeps_what_it_must,
+                a_table_that_was_altered_is_like_a_new_one,
+                what_is_put_aside_is_kept_until_it_is_purged,
+                a_step_is_made_once_and_only_from_where_it_begins,
+                a_step_that_was_begun_is_gone_on_with_or_given_up,
+                what_is_written_meanwhile_is_moved_too,
+                records_are_moved_in_one_tenant_only,
+                what_does_not_fit_is_refused_and_nothing_is_done,
+                values_come_in_the_order_of_ids_of_live_records,
+                duplicates_and_dangling_references_are_found,
+                documents_become_fields,
+                a_step_shows_its_statements,
+                a_plan_that_is_stopped_anywhere_is_gone_on_with,
+            ],
             filters: [
                 a_comparison_with_an_absent_value_is_false_and_its_negation_true,
                 and_or_and_not_have_two_values_in_every_combination,
@@ -164,6 +180,7 @@ macro_rules! each_case {
                 an_entity_that_is_not_installed_has_no_records,
             ],
             registry: [
+                one_version_of_a_plugin_is_active,
                 a_component_comes_back_by_its_hash,
                 a_version_is_new_once_and_never_changes,
                 versions_are_listed_in_the_order_of_installation,
@@ -264,7 +281,7 @@ macro_rules! each_transfer_case {
                 a_target_that_holds_other_things_is_refused_and_left_alone,
                 a_record_that_differs_is_named_before_anything_is_written,
                 a_record_changed_in_the_target_is_found,
-                a_table_that_no_version_declares_is_refused,
+                a_table_that_no_version_declares_arrives_too,
             ],
         }
     };

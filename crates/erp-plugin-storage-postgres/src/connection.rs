@@ -153,6 +153,17 @@ impl Pools {
         connections.begin(queue, begin, options).await
     }
 
+    /// A connection of the owner's that begins with this text, which is no transaction.
+    pub(crate) async fn begin_owner(
+        &self,
+        text: String,
+        queue: &TenantId,
+        options: TransactionOptions,
+    ) -> Result<Session> {
+        let owner = self.owner.as_ref().ok_or_else(|| Error::Kind(ErrorKind::OwnerMissing))?;
+        owner.begin(queue, text, options).await
+    }
+
     /// The one message that begins a transaction.
     ///
     /// Without scans of whole tables, also where a table is still small: under SERIALIZABLE a scan locks all of it,

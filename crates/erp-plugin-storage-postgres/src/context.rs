@@ -142,7 +142,7 @@ impl<'a> Context<'a> {
         .await;
         begun?;
         if let Err(error) = &done
-            && error.unique_violation().is_some()
+            && (error.unique_violation().is_some() || error.check_violation().is_some())
         {
             client.batch("ROLLBACK TO change; RELEASE change").await?;
             return done;

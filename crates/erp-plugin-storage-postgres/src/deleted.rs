@@ -1,8 +1,9 @@
 //! Records are deleted softly: they live again, or go for good.
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::{RecordId, Value};
-use erp_plugin_storage::{DeleteOutcome, ErrorKind, RecordSink, RestoreOutcome, Stamp};
+use erp_plugin_model::{FieldName, RecordId, Value};
+use erp_plugin_storage::layout::required_constraint;
+use erp_plugin_storage::{DeleteOutcome, ErrorKind, RecordSink, RestoreOutcome, Stamp, Violation};
 
 use crate::context::{Context, NONE_NEW};
 use crate::error::{Error, Result};
@@ -45,7 +46,10 @@ impl Context<'_> {
                 let fields: Vec<_> = values.into_iter().enumerate().collect();
                 return self.clash(&error, &fields).await.map(RestoreOutcome::Violates);
             }
-            Err(error) => return Err(error),
+            Err(error) => match error.check_violation().and_then(|name| self.required(name)) {
+                Some(field) => return Ok(RestoreOutcome::Violates(Violation::Required(field))),
+                None => return Err(error),
+            },
         };
         match rows.first() {
             Some(row) => {
@@ -57,6 +61,12 @@ impl Context<'_> {
                 None => Err(Error::Kind(ErrorKind::TransactionLost)),
             },
         }
+    }
+
+    /// The field that live records must have by this constraint.
+    fn required(&self, constraint: &str) -> Option<FieldName> {
+        let fields = self.entity.schema().fields();
+        fields.iter().find(|field| required_constraint(field) == constraint).map(|field| field.name.clone())
     }
 
     /// The values of a deleted record.

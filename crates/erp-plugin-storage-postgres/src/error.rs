@@ -77,6 +77,16 @@ impl Error {
         }
     }
 
+    /// The constraint that what is written, or what is there, does not keep to.
+    pub(crate) fn check_violation(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => {
+                error.as_db_error()?.constraint()
+            }
+            _ => None,
+        }
+    }
+
     /// The index or constraint of a value that is taken.
     pub(crate) fn unique_violation(&self) -> Option<&str> {
         match self {
@@ -101,6 +111,8 @@ fn postgres_kind(error: &tokio_postgres::Error) -> ErrorKind {
         "08" | "28" | "3D" => ErrorKind::Unavailable,
         // No such schema or table: none of ours was made.
         "3F" => ErrorKind::NeedsMigration,
+        // A table or a column that another version of the plugin has put aside.
+        "42" if matches!(code, "42P01" | "42703") => ErrorKind::SchemaChanged,
         "53" if code == "53100" => ErrorKind::Full,
         "53" => ErrorKind::Unavailable,
         "55" => ErrorKind::Busy,

@@ -86,7 +86,7 @@ pub(crate) fn column_name(schema: &EntitySchema, column: &Column) -> Result<(Str
                 .fields()
                 .get(*position)
                 .ok_or_else(|| Error::Misuse("a field that the schema does not have"))?;
-            Ok((quote(field.name.as_str()), ColumnType::of(&field.field_type)))
+            Ok((quote(field.column()), ColumnType::of(&field.field_type)))
         }
         Column::Document(_) => Err(Error::Misuse("a document's key where only a column can be")),
     }

@@ -57,6 +57,28 @@ impl Registry for PostgresPlatformTransaction {
         self.session.write("add version", work).await
     }
 
+    async fn activate(&mut self, plugin: &PluginName, version: &semver::Version) -> StorageResult<()> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "INSERT INTO erp_plugin.active_versions (plugin, version) VALUES ($1, $2)
+                 ON CONFLICT (plugin) DO UPDATE SET version = excluded.version";
+            let version = version.to_string();
+            client.execute(sql, &[Parameter::Text(plugin.as_str()), Parameter::Text(&version)]).await?;
+            Ok(())
+        };
+        self.session.write("activate", work).await
+    }
+
+    async fn active_versions(&mut self) -> StorageResult<Vec<(PluginName, semver::Version)>> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT plugin, version FROM erp_plugin.active_versions ORDER BY plugin";
+            let rows = client.rows(sql, &[]).await?;
+            rows.iter().map(|row| Ok((read_plugin(row, 0)?, read_semver(row, 1)?))).collect()
+        };
+        self.session.run("active versions", work).await
+    }
+
     async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>> {
         let client = self.session.client();
         let work = async {

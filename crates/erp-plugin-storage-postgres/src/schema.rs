@@ -1,8 +1,8 @@
 //! [`SchemaAdmin`] and [`DynamicEntities`]: the tables of entities.
 //!
 //! A table has the primary key (tenant, id) and the policy that keeps the app role in its tenant, the owner included.
-//! Every index begins with the tenant and holds live records only. The ledger `entities` keeps the layout each table
-//! was made from; two schemas with one layout share a table. Tables are made by the owner, one maker at a time, who
+//! Every index begins with the tenant and holds live records only. The ledger `entities` keeps the schema that each table
+//! is at; two schemas with one layout share a table. Tables are made by the owner, one maker at a time, who
 //! holds the ledger's lock.
 //!
 //! An invocation that inserts into a dynamic entity for the first time has it made beside its own transaction, which
@@ -13,8 +13,8 @@ use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use erp_plugin_model::{EntityName, EntityRef, EntitySchema, PluginName, TenantId};
-use erp_plugin_storage::layout::{folded_column, index_name, index_of, layout};
+use erp_plugin_model::{EntityRef, EntitySchema, Field, TenantId};
+use erp_plugin_storage::layout::{folded_column, index_name, index_of, layout, required_constraint};
 use erp_plugin_storage::{
     CreateDynamic, DynamicEntities, Entity, MAX_DYNAMIC_ENTITIES, Mode, SchemaAdmin, StorageResult,
 };
@@ -24,17 +24,19 @@ use crate::columns::ColumnType;
 use crate::connection::{Roles, quote};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::names::{read_integer, read_text};
+use crate::names::read_integer;
+use crate::row::raw;
 use crate::scanned;
 use crate::sql::Parameter;
 use crate::statements::{self, table};
 use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
+use tokio_postgres::Row;
 
 /// Two makers of tables one after the other. Readers and the ledger's own readers go on.
 pub(crate) const LOCK_LEDGER: &str = "LOCK TABLE erp_plugin.entities IN SHARE ROW EXCLUSIVE MODE";
 
-/// The tables that are known to be there, and what is counted apart for those that were searched. None goes away while
-/// a host runs.
+/// The tables that are known to be there, and what is counted apart for those that were searched. Forgotten whenever a
+/// table turns out to be another than it was.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     there: RwLock<HashSet<String>>,
@@ -65,6 +67,12 @@ impl Tables {
         Ok(is_there)
     }
 
+    /// Forgets all of them.
+    pub(crate) fn forget(&self) {
+        self.there.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.relations.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// What is counted apart for a table that is there, given its full name.
     pub(crate) async fn relations(&self, client: &Client, table: &str) -> Result<Arc<[i64]>> {
         if let Some(known) = self.relations.read().unwrap_or_else(PoisonError::into_inner).get(table) {
@@ -90,22 +98,6 @@ impl SchemaAdmin for PostgresPlatformTransaction {
             create(&client, &roles, schema).await
         };
         self.session.write("create entity", work).await
-    }
-
-    async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>> {
-        let client = self.session.client();
-        let work = async {
-            let sql = "SELECT entity FROM erp_plugin.entities WHERE plugin = $1 AND kind = 'dynamic' ORDER BY entity";
-            let rows = client.rows(sql, &[Parameter::Text(plugin.as_str())]).await?;
-            rows.iter()
-                .map(|row| {
-                    let entity = EntityName::parse(read_text(row, 0)?)
-                        .map_err(|_| Error::Unreadable("entity name"))?;
-                    Ok(EntityRef { plugin: plugin.clone(), entity })
-                })
-                .collect()
-        };
-        self.session.run("dynamic entities", work).await
     }
 }
 
@@ -195,12 +187,12 @@ pub(crate) async fn create_dynamic(
 /// Makes the table unless it is there, for who holds the ledger's lock or will be rolled back; whether it is now as the
 /// schema says.
 pub(crate) async fn create(client: &Client, roles: &Roles, schema: &EntitySchema) -> Result<bool> {
-    let (name, layout) = (schema.name.table(), layout(schema));
-    let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
-    let sql = "SELECT kind, layout FROM erp_plugin.entities WHERE table_name = $1";
-    if let Some(row) = client.row(sql, &[Parameter::Text(&name)]).await? {
-        return Ok(read_text(&row, 0)? == kind && read_text(&row, 1)? == layout);
+    if let Some(found) = found(client, &schema.name, "").await? {
+        return Ok(found.kind == schema.kind && layout(&found) == layout(schema));
     }
+    let name = schema.name.table();
+    let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
+    let definition = (!schema.is_dynamic()).then(|| schema.to_definition());
     let row = client.one("SELECT partitions FROM erp_plugin.system_schema", &[]).await?;
     client.batch(&ddl(schema, roles, read_integer(&row, 0)?)).await?;
     let parameters = [
@@ -208,14 +200,30 @@ pub(crate) async fn create(client: &Client, roles: &Roles, schema: &EntitySchema
         Parameter::Text(schema.name.plugin.as_str()),
         Parameter::Text(schema.name.entity.as_str()),
         Parameter::Text(kind),
-        Parameter::Text(&layout),
+        Parameter::text(definition.as_deref()),
     ];
-    let sql = "INSERT INTO erp_plugin.entities (table_name, plugin, entity, kind, layout) VALUES ($1, $2, $3, $4, $5)";
+    let sql = "INSERT INTO erp_plugin.entities (table_name, plugin, entity, kind, definition) VALUES ($1, $2, $3, $4, $5)";
     client.execute(sql, &parameters).await?;
     Ok(true)
 }
 
-fn ddl(schema: &EntitySchema, roles: &Roles, partitions: i64) -> String {
+/// The schema that an entity's table is at; `None` when there is no such table. `lock` is what the statement ends with.
+pub(crate) async fn found(client: &Client, name: &EntityRef, lock: &str) -> Result<Option<EntitySchema>> {
+    let sql = format!("SELECT definition FROM erp_plugin.entities WHERE table_name = $1{lock}");
+    let row = client.row(&sql, &[Parameter::Owned(name.table())]).await?;
+    row.map(|row| read_schema(name.clone(), &row, 0)).transpose()
+}
+
+/// A schema as the ledger keeps it: a dynamic entity has no definition.
+pub(crate) fn read_schema(name: EntityRef, row: &Row, column: usize) -> Result<EntitySchema> {
+    match raw(row, column)? {
+        None => Ok(EntitySchema::dynamic(name)),
+        Some(text) => EntitySchema::from_definition(&name, text.text()?)
+            .map_err(|_| Error::Unreadable("entity definition")),
+    }
+}
+
+pub(crate) fn ddl(schema: &EntitySchema, roles: &Roles, partitions: i64) -> String {
     let name = schema.name.table();
     let table = table(&name);
     let mut sql = format!(
@@ -235,25 +243,35 @@ fn ddl(schema: &EntitySchema, roles: &Roles, partitions: i64) -> String {
     }
     for field in schema.fields() {
         let column_type = ColumnType::of(&field.field_type).ddl();
-        let required = if field.required { " NOT NULL" } else { "" };
-        let _ = write!(sql, ", {} {column_type}{required}", quote(field.name.as_str()));
+        let _ = write!(sql, ", {} {column_type}", quote(field.column()));
         if field.searchable {
             let _ = write!(sql, ", {} text COLLATE \"C\"", quote(&folded_column(field)));
         }
     }
-    sql.push_str(", PRIMARY KEY (tenant_id, id))");
+    sql.push_str(", PRIMARY KEY (tenant_id, id)");
+    for field in schema.fields().iter().filter(|field| field.required) {
+        let _ = write!(sql, ", {}", required(field));
+    }
+    sql.push(')');
     if partitions > 0 {
         sql.push_str(" PARTITION BY HASH (tenant_id)");
     }
     sql.push(';');
     for number in 0..partitions {
-        let part = self::table(&format!("{name}__p{number:02}"));
+        let part = self::table(&part(&name, number));
         let _ = write!(
             sql,
             "CREATE TABLE {part} PARTITION OF {table} FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number});"
         );
     }
-    push_indexes(&mut sql, schema, &name, &table);
+    for index in schema.fields().iter().flat_map(|field| indexes_of(&name, field)) {
+        let _ = write!(sql, "{};", index.create("", &index.name, &table));
+    }
+    let deleted = quote(&deleted_index(&name));
+    let _ = write!(
+        sql,
+        "CREATE INDEX {deleted} ON {table} (tenant_id, deleted_at, id) WHERE deleted_at IS NOT NULL;"
+    );
     let app = quote(&roles.app);
     let _ = write!(
         sql,
@@ -265,43 +283,70 @@ fn ddl(schema: &EntitySchema, roles: &Roles, partitions: i64) -> String {
     sql
 }
 
-fn push_indexes(sql: &mut String, schema: &EntitySchema, name: &str, table: &str) {
-    for field in schema.fields() {
-        let column = quote(field.name.as_str());
-        if let Some(index) = index_of(name, field) {
-            let own = quote(&index.name);
-            let _ = if index.unique {
-                write!(
-                    sql,
-                    "CREATE UNIQUE INDEX {own} ON {table} (tenant_id, {column}) WHERE deleted_at IS NULL;"
-                )
-            } else {
-                write!(
-                    sql,
-                    "CREATE INDEX {own} ON {table} (tenant_id, {column}, id) WHERE deleted_at IS NULL;"
-                )
-            };
-            if index.unique && !field.required {
-                // Absent values clash with none, so there can be many; this has them in the order of their ids.
-                let absent = quote(&index_name(name, field.name.as_str(), "absent"));
-                let _ = write!(
-                    sql,
-                    "CREATE INDEX {absent} ON {table} (tenant_id, id) WHERE deleted_at IS NULL AND {column} IS NULL;"
-                );
-            }
-        }
-        if field.searchable {
-            let index = quote(&index_name(name, field.name.as_str(), "folded"));
-            let column = quote(&folded_column(field));
-            let _ = write!(
-                sql,
-                "CREATE INDEX {index} ON {table} (tenant_id, {column}, id) WHERE deleted_at IS NULL;"
-            );
+/// The name of one part of a table.
+pub(crate) fn part(name: &str, number: i64) -> String {
+    format!("{name}__p{number:02}")
+}
+
+/// That live records have a field.
+pub(crate) fn required(field: &Field) -> String {
+    let (name, column) = (quote(&required_constraint(field)), quote(field.column()));
+    format!("CONSTRAINT {name} CHECK ({column} IS NOT NULL OR deleted_at IS NOT NULL)")
+}
+
+/// An index of an entity's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) name: String,
+    unique: bool,
+    /// What it is on behind the tenant, and of which records.
+    columns: String,
+    condition: String,
+}
+
+impl Index {
+    /// The statement that makes it, on this table and by this name; `how` is `CONCURRENTLY` or nothing.
+    pub(crate) fn create(&self, how: &str, name: &str, table: &str) -> String {
+        let unique = if self.unique { "UNIQUE " } else { "" };
+        format!(
+            "CREATE {unique}INDEX {how}{} ON {table} (tenant_id, {}) WHERE {}",
+            quote(name),
+            self.columns,
+            self.condition
+        )
+    }
+}
+
+/// The indexes that a field has.
+pub(crate) fn indexes_of(table: &str, field: &Field) -> Vec<Index> {
+    const LIVE: &str = "deleted_at IS NULL";
+    let column = quote(field.column());
+    let mut indexes = Vec::new();
+    if let Some(own) = index_of(table, field) {
+        let columns = if own.unique { column.clone() } else { format!("{column}, id") };
+        indexes.push(Index { name: own.name, unique: own.unique, columns, condition: LIVE.to_owned() });
+        if own.unique {
+            // Absent values clash with none, so there can be many; this has them in the order of their ids.
+            indexes.push(Index {
+                name: index_name(table, field.column(), "absent"),
+                unique: false,
+                columns: "id".to_owned(),
+                condition: format!("{LIVE} AND {column} IS NULL"),
+            });
         }
     }
-    let index = quote(&index_name(name, "deleted_at", "deleted"));
-    let _ = write!(
-        sql,
-        "CREATE INDEX {index} ON {table} (tenant_id, deleted_at, id) WHERE deleted_at IS NOT NULL;"
-    );
+    if field.searchable {
+        indexes.push(Index {
+            name: index_name(table, field.column(), "folded"),
+            unique: false,
+            columns: format!("{}, id", quote(&folded_column(field))),
+            condition: LIVE.to_owned(),
+        });
+    }
+    indexes
+}
+
+/// The index of a table's deleted records.
+pub(crate) fn deleted_index(table: &str) -> String {
+    index_name(table, "deleted_at", "deleted")
 }

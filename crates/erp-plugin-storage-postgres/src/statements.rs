@@ -90,6 +90,8 @@ pub(crate) struct Statements {
 pub(crate) struct Reference {
     pub(crate) field: FieldName,
     pub(crate) position: usize,
+    /// Its column, unquoted.
+    column: String,
     /// The table referred to: its bare name, and quoted.
     pub(crate) name: String,
     table: String,
@@ -150,7 +152,7 @@ impl Statements {
                 taken: Text {
                     sql: format!(
                         "SELECT 1 FROM {table} WHERE tenant_id = $1 AND {} = $2 AND deleted_at IS NULL",
-                        quote(field.name.as_str())
+                        quote(field.column())
                     ),
                     types: vec![Type::TEXT, ColumnType::of(&field.field_type).parameter()],
                 },
@@ -250,7 +252,7 @@ impl Statements {
              updated_by = $4 WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NOT NULL"
         );
         let conditions = self.references.iter().map(|reference| {
-            let value = format!("t.{}", quote(reference.field.as_str()));
+            let value = format!("t.{}", quote(&reference.column));
             let condition = reference.condition(&value);
             // One to itself lives with it.
             if reference.table == *table { format!("({value} = t.id OR {condition})") } else { condition }
@@ -286,7 +288,7 @@ impl Statements {
         let set: Vec<_> = schema.fields().iter().enumerate().filter(changed).collect();
         let folded: Vec<usize> =
             self.searchable.iter().copied().filter(|position| fields.contains(*position)).collect();
-        let columns = set.iter().map(|(_, field)| quote(field.name.as_str()));
+        let columns = set.iter().map(|(_, field)| quote(field.column()));
         let folds = set.iter().filter(|(_, field)| field.searchable);
         let columns: Vec<String> =
             columns.chain(folds.map(|(_, field)| quote(&folded_column(field)))).collect();
@@ -398,7 +400,7 @@ fn field_columns(schema: &EntitySchema) -> Vec<String> {
     if schema.is_dynamic() {
         vec!["data".to_owned()]
     } else {
-        schema.fields().iter().map(|field| quote(field.name.as_str())).collect()
+        schema.fields().iter().map(|field| quote(field.column())).collect()
     }
 }
 
@@ -425,6 +427,7 @@ fn references(schema: &EntitySchema) -> Vec<Reference> {
                 Some(Reference {
                     field: field.name.clone(),
                     position,
+                    column: field.column().to_owned(),
                     exists: format!("SELECT 1 FROM {table} WHERE {LIVE}"),
                     name,
                     table,

@@ -56,6 +56,7 @@ impl Error {
 fn sqlite_kind(error: &rusqlite::Error) -> ErrorKind {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         return match error {
+            rusqlite::Error::SqlInputError { .. } if is_gone(error) => ErrorKind::SchemaChanged,
             // A text that is not UTF-8, a column of another type: nothing that this crate wrote.
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
@@ -77,6 +78,13 @@ fn sqlite_kind(error: &rusqlite::Error) -> ErrorKind {
         ErrorCode::OutOfMemory => ErrorKind::Unavailable,
         // Only reads are ever interrupted, and only by their deadline.
         ErrorCode::OperationInterrupted => ErrorKind::DeadlineExceeded,
+        _ if is_gone(error) => ErrorKind::SchemaChanged,
         _ => ErrorKind::Bug,
     }
+}
+
+/// Whether a table or a column is not there: another version of the plugin has put it aside. SQLite has no code for it.
+fn is_gone(error: &rusqlite::Error) -> bool {
+    let text = error.to_string();
+    ["no such column", "no such table", "has no column named"].iter().any(|part| text.contains(part))
 }

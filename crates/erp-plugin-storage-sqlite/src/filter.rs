@@ -80,7 +80,7 @@ pub(crate) fn column_name(schema: &EntitySchema, column: &Column) -> Result<Cow<
     match column {
         Column::System(field) => Ok(Cow::Borrowed(field.as_str())),
         Column::Field(position) => match schema.fields().get(*position) {
-            Some(field) => Ok(Cow::Owned(quote(field.name.as_str()))),
+            Some(field) => Ok(Cow::Owned(quote(field.column()))),
             None => Err(Error::Misuse("a field that the schema does not have")),
         },
         Column::Document(_) => Err(Error::Misuse("a document's key where only columns can be")),

@@ -50,6 +50,31 @@ impl Registry for SqlitePlatformTransaction {
         })
     }
 
+    async fn activate(&mut self, plugin: &PluginName, version: &semver::Version) -> StorageResult<()> {
+        self.session.write("activate", |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO active_versions (plugin, version) VALUES (?1, ?2)
+                     ON CONFLICT (plugin) DO UPDATE SET version = excluded.version",
+                )?
+                .execute((plugin.as_str(), version.to_string()))?;
+            Ok(())
+        })
+    }
+
+    async fn active_versions(&mut self) -> StorageResult<Vec<(PluginName, semver::Version)>> {
+        self.session.read("active versions", |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT plugin, version FROM active_versions ORDER BY plugin")?;
+            let mut rows = statement.query(())?;
+            let mut active = Vec::new();
+            while let Some(row) = rows.next()? {
+                active.push((read_plugin(row, 0)?, read_semver(row, 1)?));
+            }
+            Ok(active)
+        })
+    }
+
     async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>> {
         self.session.scan("versions", |connection| {
             let mut statement = connection.prepare_cached(

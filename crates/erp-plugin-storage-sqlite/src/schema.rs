@@ -2,15 +2,16 @@
 //!
 //! A table is `STRICT, WITHOUT ROWID` with the primary key (tenant, id), so that a tenant's records lie together and
 //! a record is found in one step. Every index begins with the tenant and holds live records only, but for the one of
-//! those that were deleted, which finds what is to be purged. The ledger `entities` keeps the layout each table was
-//! made from; two schemas with one layout share a table.
+//! those that were deleted, which finds what is to be purged. A required field is one of live records: who wrote a
+//! record before the field became required may have deleted it. The ledger `entities` keeps the schema that each table
+//! is at; two schemas with one layout share a table.
 
 use std::fmt::Write;
 
 use async_trait::async_trait;
 use erp_plugin_model::schema::MAX_DOCUMENT_BYTES;
-use erp_plugin_model::{EntityName, EntityRef, EntitySchema, Field, PluginName};
-use erp_plugin_storage::layout::{folded_column, index_name, index_of, layout};
+use erp_plugin_model::{EntityRef, EntitySchema, Field};
+use erp_plugin_storage::layout::{folded_column, index_name, index_of, layout, required_constraint};
 use erp_plugin_storage::{
     CreateDynamic, DynamicEntities, Entity, MAX_DYNAMIC_ENTITIES, SchemaAdmin, StorageResult,
 };
@@ -29,22 +30,6 @@ pub(crate) const DOCUMENT_BYTES: &str = "document_bytes";
 impl SchemaAdmin for SqlitePlatformTransaction {
     async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool> {
         self.session.migrate("create entity", |connection| declare(connection, schema))
-    }
-
-    async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>> {
-        self.session.read("dynamic entities", |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT entity FROM entities WHERE plugin = ?1 AND kind = 'dynamic' ORDER BY entity",
-            )?;
-            let mut rows = statement.query([plugin.as_str()])?;
-            let mut entities = Vec::new();
-            while let Some(row) = rows.next()? {
-                let entity = EntityName::parse(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)
-                    .map_err(|_| Error::Unreadable("entity name"))?;
-                entities.push(EntityRef { plugin: plugin.clone(), entity });
-            }
-            Ok(entities)
-        })
     }
 }
 
@@ -99,26 +84,47 @@ fn declare(connection: &Connection, schema: &EntitySchema) -> Result<bool> {
 
 /// Makes the table unless it is there; whether it is now as the schema says.
 pub(crate) fn create(connection: &Connection, schema: &EntitySchema) -> Result<bool> {
-    let (table, layout) = (schema.name.table(), layout(schema));
-    let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
-    let found: Option<(String, String)> = connection
-        .prepare_cached("SELECT kind, layout FROM entities WHERE table_name = ?1")?
-        .query_row([&table], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((found_kind, found_layout)) = found {
-        return Ok(found_kind == kind && found_layout == layout);
+    if let Some(found) = found(connection, &schema.name)? {
+        return Ok(found.kind == schema.kind && layout(&found) == layout(schema));
     }
     connection.execute_batch(&ddl(schema))?;
+    let definition = (!schema.is_dynamic()).then(|| schema.to_definition());
+    let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
     connection
         .prepare_cached(
-            "INSERT INTO entities (table_name, plugin, entity, kind, layout) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO entities (table_name, plugin, entity, kind, definition) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute((&table, schema.name.plugin.as_str(), schema.name.entity.as_str(), kind, &layout))?;
+        .execute((
+            schema.name.table(),
+            schema.name.plugin.as_str(),
+            schema.name.entity.as_str(),
+            kind,
+            definition,
+        ))?;
     statistics::write(connection, schema)?;
     Ok(true)
 }
 
-fn ddl(schema: &EntitySchema) -> String {
+/// The schema that an entity's table is at; `None` when there is no such table.
+pub(crate) fn found(connection: &Connection, name: &EntityRef) -> Result<Option<EntitySchema>> {
+    let definition: Option<Option<String>> = connection
+        .prepare_cached("SELECT definition FROM entities WHERE table_name = ?1")?
+        .query_row([name.table()], |row| row.get(0))
+        .optional()?;
+    definition.map(|definition| read_schema(name.clone(), definition.as_deref())).transpose()
+}
+
+/// A schema as the ledger keeps it: a dynamic entity has no definition.
+pub(crate) fn read_schema(name: EntityRef, definition: Option<&str>) -> Result<EntitySchema> {
+    match definition {
+        None => Ok(EntitySchema::dynamic(name)),
+        Some(text) => {
+            EntitySchema::from_definition(&name, text).map_err(|_| Error::Unreadable("entity definition"))
+        }
+    }
+}
+
+pub(crate) fn ddl(schema: &EntitySchema) -> String {
     let name = schema.name.table();
     let table = quote(&name);
     let mut sql = format!(
@@ -141,25 +147,20 @@ fn ddl(schema: &EntitySchema) -> String {
         );
     }
     for field in schema.fields() {
-        let column = quote(field.name.as_str());
         let column_type = ColumnType::of(&field.field_type).sql();
-        let required = if field.required { " NOT NULL" } else { "" };
-        let _ = write!(sql, ", {column} {column_type}{required}");
+        let _ = write!(sql, ", {} {column_type}", quote(field.column()));
         if field.searchable {
             let _ = write!(sql, ", {} TEXT", quote(&folded_column(field)));
         }
     }
-    sql.push_str(", PRIMARY KEY (tenant_id, id)) STRICT, WITHOUT ROWID;");
-    for Index { name, column, unique, .. } in
-        schema.fields().iter().flat_map(|field| indexes_of(&name, field))
-    {
-        let (index, column) = (quote(&name), quote(&column));
-        let unique = if unique { "UNIQUE " } else { "" };
-        // SQLite ends every entry of a WITHOUT ROWID table's index with the primary key, so with the id.
-        let _ = write!(
-            sql,
-            "CREATE {unique}INDEX {index} ON {table} (tenant_id, {column}) WHERE deleted_at IS NULL;"
-        );
+    sql.push_str(", PRIMARY KEY (tenant_id, id)");
+    for field in schema.fields().iter().filter(|field| field.required) {
+        let _ = write!(sql, ", {}", required(field));
+    }
+    sql.push_str(") STRICT, WITHOUT ROWID;");
+    for index in schema.fields().iter().flat_map(|field| indexes_of(&name, field)) {
+        sql.push_str(&create_index(&name, &index));
+        sql.push(';');
     }
     let deleted = quote(&deleted_index(&name));
     let _ = write!(
@@ -169,7 +170,25 @@ fn ddl(schema: &EntitySchema) -> String {
     sql
 }
 
+/// That live records have a field.
+pub(crate) fn required(field: &Field) -> String {
+    let (name, column) = (quote(&required_constraint(field)), quote(field.column()));
+    format!("CONSTRAINT {name} CHECK ({column} IS NOT NULL OR deleted_at IS NOT NULL)")
+}
+
+pub(crate) fn create_index(table: &str, index: &Index) -> String {
+    let unique = if index.unique { "UNIQUE " } else { "" };
+    // SQLite ends every entry of a WITHOUT ROWID table's index with the primary key, so with the id.
+    format!(
+        "CREATE {unique}INDEX {} ON {} (tenant_id, {}) WHERE deleted_at IS NULL",
+        quote(&index.name),
+        quote(table),
+        quote(&index.column)
+    )
+}
+
 /// An index on a field's values, or on their folds.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Index {
     pub(crate) name: String,
     pub(crate) column: String,
@@ -180,11 +199,11 @@ pub(crate) struct Index {
 pub(crate) fn indexes_of(table: &str, field: &Field) -> impl Iterator<Item = Index> {
     let own = index_of(table, field).map(|index| Index {
         name: index.name,
-        column: field.name.as_str().to_owned(),
+        column: field.column().to_owned(),
         unique: index.unique,
     });
     let folded = field.searchable.then(|| Index {
-        name: index_name(table, field.name.as_str(), "folded"),
+        name: index_name(table, field.column(), "folded"),
         column: folded_column(field),
         unique: false,
     });

@@ -60,6 +60,8 @@ pub(crate) struct Reference {
     pub(crate) field: FieldName,
     /// Its position in the schema.
     pub(crate) position: usize,
+    /// Its column, unquoted.
+    column: String,
     /// The table referred to, unquoted.
     pub(crate) table: String,
     /// Whether a live record is there: tenant, id.
@@ -92,7 +94,7 @@ impl Statements {
         let fields: Vec<String> = if schema.is_dynamic() {
             vec![quote("data")]
         } else {
-            schema.fields().iter().map(|field| quote(field.name.as_str())).collect()
+            schema.fields().iter().map(|field| quote(field.column())).collect()
         };
         let columns = SystemField::ALL
             .iter()
@@ -131,6 +133,7 @@ impl Statements {
                 FieldType::Reference { target, .. } => Some(Reference {
                     field: field.name.clone(),
                     position,
+                    column: field.column().to_owned(),
                     table: target.table(),
                     exists: format!("SELECT 1 FROM {} WHERE {LIVE}", quote(&target.table())),
                 }),
@@ -144,7 +147,7 @@ impl Statements {
         };
         let mut referring = "1".to_owned();
         for reference in &references {
-            let _ = write!(referring, ", {}", quote(reference.field.as_str()));
+            let _ = write!(referring, ", {}", quote(&reference.column));
         }
         Self {
             deleted: format!("SELECT {referring} FROM {table} WHERE {DELETED}"),
@@ -202,7 +205,7 @@ impl Statements {
         let mut assignments = String::new();
         for (position, field) in schema.fields().iter().enumerate() {
             if fields.contains(position) {
-                let _ = write!(assignments, ", {} = ?{}", quote(field.name.as_str()), FIRST_FIELD + position);
+                let _ = write!(assignments, ", {} = ?{}", quote(field.column()), FIRST_FIELD + position);
             }
         }
         for fold in self.folds.iter().filter(|fold| fields.contains(fold.position)) {

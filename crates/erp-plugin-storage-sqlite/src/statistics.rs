@@ -23,6 +23,12 @@ const PER_VALUE: u64 = 10;
 /// one, and because above a quarter SQLite rather reads the whole tenant.
 const OF_FEW_VALUES: u64 = PER_TENANT / 8;
 
+/// Tells the planner about a table that was altered.
+pub(crate) fn rewrite(connection: &Connection, schema: &EntitySchema) -> Result<()> {
+    connection.prepare_cached("DELETE FROM sqlite_stat1 WHERE tbl = ?1")?.execute([schema.name.table()])?;
+    write(connection, schema)
+}
+
 /// Tells the planner about the table of a new entity, in this connection and in those that will see it.
 pub(crate) fn write(connection: &Connection, schema: &EntitySchema) -> Result<()> {
     let table = schema.name.table();

@@ -1,7 +1,8 @@
 //! What every statement on an entity's records works with: the tenant, the table, and what its statements have in
 //! common.
 
-use erp_plugin_model::{RecordId, TenantId};
+use erp_plugin_model::{Field, RecordId, TenantId};
+use erp_plugin_storage::layout::required_constraint;
 use erp_plugin_storage::{Entity, RecordSink, SinkFlow, Stamp, Violation};
 use rusqlite::ffi::{SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 use rusqlite::{Connection, Statement, StatementStatus};
@@ -89,7 +90,9 @@ impl<'c> Table<'c> {
                 if failure.extended_code == SQLITE_CONSTRAINT_UNIQUE =>
             {
                 // "UNIQUE constraint failed: t.tenant_id, t.sku": the columns of the index, the tenant's first.
-                message.rsplit('.').next().and_then(|name| self.entity.schema().field(name))
+                message.rsplit('.').next().and_then(|column| {
+                    self.entity.schema().fields().iter().find(|field| field.column() == column)
+                })
             }
             rusqlite::Error::SqliteFailure(failure, _)
                 if failure.extended_code == SQLITE_CONSTRAINT_PRIMARYKEY =>
@@ -101,6 +104,16 @@ impl<'c> Table<'c> {
                     && message.ends_with(schema::DOCUMENT_BYTES) =>
             {
                 return Ok(Violation::DocumentTooLong);
+            }
+            rusqlite::Error::SqliteFailure(failure, Some(message))
+                if failure.extended_code == SQLITE_CONSTRAINT_CHECK =>
+            {
+                // "CHECK constraint failed: sku__required"
+                let broken = |field: &&Field| message.ends_with(&format!(" {}", required_constraint(field)));
+                let field = self.entity.schema().fields().iter().find(broken);
+                return field
+                    .map(|field| Violation::Required(field.name.clone()))
+                    .ok_or(Error::Sqlite(error));
             }
             _ => None,
         };

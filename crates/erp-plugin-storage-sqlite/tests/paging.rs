@@ -38,6 +38,8 @@ fn entity() -> Entity {
         max_length: None,
         pattern: None,
         label: Labels::default(),
+        renamed_from: None,
+        column: None,
     };
     let name = EntityRef::parse("suite.number").unwrap();
     Entity::new(EntitySchema::declared(name, Labels::default(), None, vec![number]))

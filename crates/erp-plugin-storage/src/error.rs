@@ -32,6 +32,9 @@ pub enum ErrorKind {
     TooNew,
     /// The database lacks tables that this release works with.
     NeedsMigration,
+    /// A table or column is not there any more: another version of the plugin runs by now. Whoever looks again at what
+    /// runs may try again.
+    SchemaChanged,
     /// Making tables takes the role that owns them, and the storage was not told how to act in it.
     OwnerMissing,
     /// The backend refuses what it should never have been asked: a fault of the host.
@@ -40,13 +43,13 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether the same work, begun again at once, may succeed: nothing of it was kept, and nobody has to do anything
-    /// first. So [`DeadlineExceeded`](Self::DeadlineExceeded) is not (the next attempt has no time either),
+    /// first but look again at what runs. So [`DeadlineExceeded`](Self::DeadlineExceeded) is not (the next attempt has no time either),
     /// [`WriterHoldExceeded`](Self::WriterHoldExceeded) is not (the next attempt takes as long), and nor is
     /// [`Unavailable`](Self::Unavailable): when the connection went during a commit, nobody knows whether anything
     /// was kept.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Busy | Self::TransactionLost)
+        matches!(self, Self::Busy | Self::TransactionLost | Self::SchemaChanged)
     }
 }
 
@@ -103,6 +106,7 @@ impl StorageError {
             | ErrorKind::ReadOnly
             | ErrorKind::NeedsMigration
             | ErrorKind::OwnerMissing
+            | ErrorKind::SchemaChanged
             | ErrorKind::Io => ErrorCode::Unavailable,
         };
         HostError::new(code, describe(self.kind))
@@ -127,6 +131,7 @@ fn describe(kind: ErrorKind) -> &'static str {
         ErrorKind::NeedsMigration => {
             "the database lacks tables of this release; run erp-plugin db init, or db migrate if it has older ones"
         }
+        ErrorKind::SchemaChanged => "another version of the plugin was installed meanwhile; try again",
         ErrorKind::OwnerMissing => {
             "making tables takes the database's owner, and no migration URL was given; give one"
         }

@@ -20,6 +20,9 @@ pub fn layout(schema: &EntitySchema) -> String {
     for (index, field) in fields.into_iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         let _ = write!(json, "{comma}\"{}\":{{\"type\":\"{}\"", field.name, field.field_type.as_str());
+        if let Some(column) = &field.column {
+            let _ = write!(json, ",\"column\":\"{column}\"");
+        }
         match &field.field_type {
             FieldType::Decimal { scale, .. } => {
                 let _ = write!(json, ",\"scale\":{scale}");
@@ -32,7 +35,7 @@ pub fn layout(schema: &EntitySchema) -> String {
         for (option, set) in [
             ("required", field.required),
             ("unique", field.unique),
-            ("indexed", field.indexed || (is_reference(field) && !field.unique)),
+            ("indexed", field.has_index() && !field.unique),
             ("search", field.searchable),
         ] {
             if set {
@@ -58,16 +61,12 @@ pub struct Index {
 /// because deletions look there.
 #[must_use]
 pub fn index_of(table: &str, field: &Field) -> Option<Index> {
-    let suffix = match (field.unique, field.indexed || is_reference(field)) {
+    let suffix = match (field.unique, field.has_index()) {
         (true, _) => "unique",
         (false, true) => "indexed",
         (false, false) => return None,
     };
-    Some(Index { name: index_name(table, field.name.as_str(), suffix), unique: field.unique })
-}
-
-fn is_reference(field: &Field) -> bool {
-    matches!(field.field_type, FieldType::Reference { .. })
+    Some(Index { name: index_name(table, field.column(), suffix), unique: field.unique })
 }
 
 /// The name of an index: at most 63 bytes, a longer one cut and ended with a hash of the whole.
@@ -86,10 +85,16 @@ pub fn index_name(table: &str, field: &str, suffix: &str) -> String {
     name
 }
 
+/// The constraint that live records have a field.
+#[must_use]
+pub fn required_constraint(field: &Field) -> String {
+    format!("{}__required", field.column())
+}
+
 /// The column in which a searchable field's text is kept folded. No field's own name has two underscores.
 #[must_use]
 pub fn folded_column(field: &Field) -> String {
-    format!("{}__folded", field.name)
+    format!("{}__folded", field.column())
 }
 
 /// A set of fields by their positions in the schema: the shape of an update.

@@ -9,6 +9,7 @@
 //!   only the system's own tables.
 //! - [`Records`], [`Events`], [`Activation`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
+//! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
 //! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
 //! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
 //!   may help.
@@ -23,8 +24,11 @@ mod dispatch;
 mod entity;
 mod error;
 mod events;
+mod evolution;
+pub mod evolve;
 mod journal;
 pub mod layout;
+pub mod moves;
 mod records;
 mod registry;
 mod schema;
@@ -40,6 +44,7 @@ pub use dispatch::{Dispatch, DispatchOutcome, Failure, Parked};
 pub use entity::Entity;
 pub use error::{ErrorKind, StorageError, StorageResult};
 pub use events::Events;
+pub use evolution::{Alter, Altered, Clashes, Ledger, Moved, Reshape, Which};
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use records::{
     Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,

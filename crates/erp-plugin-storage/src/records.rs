@@ -102,6 +102,8 @@ pub enum Violation {
     Unique(FieldName),
     /// This reference names no live record of this tenant.
     Reference(FieldName),
+    /// A live record must have this field: it became required while the record was deleted.
+    Required(FieldName),
     /// The document of a dynamic entity's record would be longer than
     /// [`MAX_DOCUMENT_BYTES`](erp_plugin_model::schema::MAX_DOCUMENT_BYTES).
     DocumentTooLong,

@@ -95,6 +95,16 @@ pub trait Registry: Send {
     /// Held by `registry::a_version_is_new_once_and_never_changes`.
     async fn add_version(&mut self, version: &PluginVersion) -> StorageResult<bool>;
 
+    /// Makes an installed version the one that runs.
+    ///
+    /// Held by `registry::one_version_of_a_plugin_is_active`.
+    async fn activate(&mut self, plugin: &PluginName, version: &semver::Version) -> StorageResult<()>;
+
+    /// The version of each plugin that runs, by the plugins' names.
+    ///
+    /// Held by `registry::one_version_of_a_plugin_is_active`.
+    async fn active_versions(&mut self) -> StorageResult<Vec<(PluginName, semver::Version)>>;
+
     /// Every installed version, in the order of installation.
     ///
     /// Held by `registry::versions_are_listed_in_the_order_of_installation`.

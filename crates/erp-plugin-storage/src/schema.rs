@@ -1,7 +1,7 @@
 //! Tables of entities.
 
 use async_trait::async_trait;
-use erp_plugin_model::{EntityRef, EntitySchema, PluginName};
+use erp_plugin_model::{EntityRef, EntitySchema};
 
 use crate::{Entity, StorageResult};
 
@@ -29,11 +29,6 @@ pub trait SchemaAdmin: Send {
     /// `schema::tables_are_made_in_a_transaction_that_was_begun_to_make_them`,
     /// `schema::entities_of_one_name_in_two_plugins_are_two`, `dynamic::a_declared_entity_is_no_dynamic_one`.
     async fn create_entity(&mut self, schema: &EntitySchema) -> StorageResult<bool>;
-
-    /// The dynamic entities of a plugin, by name.
-    ///
-    /// Held by `dynamic::a_plugin_has_a_limited_number_of_them`.
-    async fn dynamic_entities(&mut self, plugin: &PluginName) -> StorageResult<Vec<EntityRef>>;
 }
 
 /// What an invocation can do about tables.

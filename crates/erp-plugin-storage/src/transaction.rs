@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
-    Access, Activation, Dispatch, DynamicEntities, Events, JournalReader, PlatformScope, Records, Registry,
-    SchemaAdmin, StorageResult, TenantScope,
+    Access, Activation, Alter, Dispatch, DynamicEntities, Events, JournalReader, Ledger, PlatformScope,
+    Records, Registry, Reshape, SchemaAdmin, StorageResult, TenantScope,
 };
 
 /// Whether a transaction may write.
@@ -44,7 +44,7 @@ pub struct TransactionOptions {
 
 /// A storage backend.
 #[async_trait]
-pub trait Storage: Send + Sync {
+pub trait Storage: Alter + Send + Sync {
     /// Begins a transaction in one tenant. Waits, fairly between tenants, until the deadline.
     ///
     /// Held by `transactions::past_the_deadline_nothing_more_is_done`,
@@ -73,7 +73,7 @@ pub trait Storage: Send + Sync {
 
 /// A transaction of one tenant. Dropping it rolls it back, the journal included.
 #[async_trait]
-pub trait Transaction: Records + Events + Activation + DynamicEntities + JournalReader {
+pub trait Transaction: Records + Events + Activation + DynamicEntities + JournalReader + Reshape {
     /// When the transaction must have ended because it keeps other writers waiting; `None` when it does not. Past
     /// it every operation answers [`WriterHoldExceeded`](crate::ErrorKind::WriterHoldExceeded).
     ///
@@ -96,7 +96,7 @@ pub trait Transaction: Records + Events + Activation + DynamicEntities + Journal
 
 /// A transaction on the system's own tables. Dropping it rolls it back.
 #[async_trait]
-pub trait PlatformTransaction: Registry + SchemaAdmin + Access + Dispatch {
+pub trait PlatformTransaction: Registry + SchemaAdmin + Ledger + Access + Dispatch {
     /// Makes everything lasting.
     ///
     /// Held by `access::a_tenant_is_new_once`, `dispatch::a_claim_that_is_rolled_back_was_none`.

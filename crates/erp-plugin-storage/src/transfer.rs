@@ -133,8 +133,8 @@ pub struct EntityTable {
     pub name: EntityRef,
     /// Whether it is a dynamic one.
     pub dynamic: bool,
-    /// What of its schema the table depends on: [`layout`](crate::layout::layout).
-    pub layout: String,
+    /// Its schema, as [`EntitySchema::to_definition`] writes it; empty for a dynamic one.
+    pub definition: String,
 }
 
 /// A storage that can be copied from and to.

@@ -35,8 +35,9 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, ParkedDelivery, PluginHost,
-    PluginHostBuilder, PluginSummary, Records, WrittenRecord, plugin_name_from_file,
+    DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, ParkedDelivery,
+    PlannedStep, PluginHost, PluginHostBuilder, PluginSummary, Records, SchemaPlan, SchemaStatus,
+    WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,
@@ -44,8 +45,8 @@ pub use erp_plugin_host_api::{
 };
 pub use erp_plugin_model::{
     Clock, EntityRef, ErrorCode, EventId, EventType, HostError, IdGenerator, Identity, IdentityKind,
-    InvocationId, Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId, UserId, Version, limits,
-    manifest, schema, usage,
+    InvocationId, Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId, UserId, Version,
+    evolution, limits, manifest, schema, usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
@@ -53,8 +54,8 @@ pub use erp_plugin_runtime::{
 };
 pub use erp_plugin_storage::copy;
 pub use erp_plugin_storage::{
-    ErrorKind, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError, StorageResult,
-    StoredLogLine, TenantScope, Transaction, TransactionOptions, UsageTotal,
+    Alter, Altered, ErrorKind, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError,
+    StorageResult, StoredLogLine, TenantScope, Transaction, TransactionOptions, UsageTotal,
 };
 #[cfg(feature = "postgres")]
 pub use erp_plugin_storage_postgres as postgres;

@@ -14,19 +14,32 @@ const MAX_ENTITIES: usize = 64;
 pub(super) fn read(root: &mut Table<'_>, plugin: &PluginName) -> Result<Vec<EntitySchema>, ManifestError> {
     root.entries("entities", MAX_ENTITIES)?
         .into_iter()
-        .map(|(name, table)| entity(name, table, plugin))
+        .map(|(name, table)| entity(name, table, plugin, Origin::Manifest))
         .collect()
 }
 
-fn entity(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<EntitySchema, ManifestError> {
+/// Where a definition comes from: what a database has kept says more than a manifest may.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Manifest,
+    Stored,
+}
+
+pub(super) fn entity(
+    name: &str,
+    mut table: Table<'_>,
+    plugin: &PluginName,
+    origin: Origin,
+) -> Result<EntitySchema, ManifestError> {
     let entity = EntityName::parse(name).map_err(|error| table.error("", error.to_string()))?;
     let title = table.labels("title")?;
     let fields = table
         .entries("fields", MAX_FIELDS)?
         .into_iter()
-        .map(|(name, table)| field(name, table, plugin))
+        .map(|(name, table)| field(name, table, plugin, origin))
         .collect::<Result<Vec<_>, _>>()?;
-    if fields.is_empty() {
+    // A step on the way from one version to the next can leave none for a moment.
+    if fields.is_empty() && origin == Origin::Manifest {
         return Err(table.error("fields", "is missing; an entity has at least one field"));
     }
     let display = match table.string("display")? {
@@ -41,15 +54,47 @@ fn entity(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Entit
         },
     };
     table.finish()?;
+    for field in &fields {
+        if let Some(old) = &field.renamed_from
+            && fields.iter().any(|other| other.name == *old && origin == Origin::Manifest)
+        {
+            let path = format!("fields.{}.renamed-from", field.name);
+            return Err(table_error(&entity, &path, old));
+        }
+    }
     Ok(EntitySchema::declared(EntityRef { plugin: plugin.clone(), entity }, title, display, fields))
 }
 
-fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field, ManifestError> {
+fn table_error(entity: &EntityName, path: &str, old: &FieldName) -> ManifestError {
+    let message = format!("is {:?}, which is another field of this entity", old.as_str());
+    ManifestError::new(&format!("entities.{entity}.{path}"), message)
+}
+
+fn field(
+    name: &str,
+    mut table: Table<'_>,
+    plugin: &PluginName,
+    origin: Origin,
+) -> Result<Field, ManifestError> {
     let name = FieldName::parse(name).map_err(|error| table.error("", error.to_string()))?;
     if SYSTEM_FIELDS.iter().chain(&HIDDEN_COLUMNS).any(|kept| *kept == name.as_str()) {
         return Err(table.error("", "is a name that the host keeps for itself; choose another"));
     }
-    table.reserved("renamed-from")?;
+    let renamed_from = match table.string("renamed-from")? {
+        None => None,
+        Some(text) => {
+            let old =
+                FieldName::parse(text).map_err(|error| table.error("renamed-from", error.to_string()))?;
+            if old == name {
+                return Err(table.error("renamed-from", "is the field's own name; leave it out"));
+            }
+            Some(old)
+        }
+    };
+    let column = match origin {
+        Origin::Manifest => None,
+        Origin::Stored => table.string("column")?.map(Into::into),
+    };
     let field_type = field_type(&mut table, plugin)?;
     let required = table.boolean("required")?;
     let unique = table.boolean("unique")?;
@@ -95,7 +140,7 @@ fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field,
                 .error("max-length", format!("is {length}; a string has at most {MAX_STRING}, use text")));
         }
         (FieldType::String | FieldType::Text, Some(length)) => u32::try_from(length).ok(),
-        (FieldType::String, None) => Some(DEFAULT_STRING),
+        (FieldType::String, None) if origin == Origin::Manifest => Some(DEFAULT_STRING),
         (_, Some(_)) => return Err(table.error("max-length", "can be had on string and text fields only")),
         (_, None) => None,
     };
@@ -131,6 +176,8 @@ fn field(name: &str, mut table: Table<'_>, plugin: &PluginName) -> Result<Field,
         max_length,
         pattern,
         label,
+        renamed_from,
+        column,
     };
     field.check(&field.default).map_err(|reason| table.error("default", reason))?;
     table.finish()?;

@@ -4,6 +4,7 @@
 //! Unknown keys are refused with the nearest known one. A table that this host cannot honour yet is an error, never
 //! ignored: a plugin that asks for a job must not run without it.
 
+mod definition;
 mod entities;
 mod table;
 #[cfg(test)]
@@ -56,6 +57,17 @@ pub enum EntityAccess {
     Write,
 }
 
+impl EntityAccess {
+    /// The access as the manifest writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// What a plugin asks for beyond its own entities. The operator grants it, perhaps less.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Capabilities {
@@ -70,16 +82,47 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// What is in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        Self {
+            entities: self.entities.iter().filter(|own| other.entities.contains(own)).cloned().collect(),
+            events_publish: self
+                .events_publish
+                .iter()
+                .filter(|own| other.events_publish.contains(own))
+                .cloned()
+                .collect(),
+            dynamic_entities: self.dynamic_entities && other.dynamic_entities,
+            system_config: self
+                .system_config
+                .iter()
+                .filter(|own| other.system_config.contains(own))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// What is asked for here and not granted there, each as a manifest writes it.
+    #[must_use]
+    pub fn beyond(&self, granted: &Self) -> Vec<String> {
+        let entities = self.entities.iter().filter(|own| !granted.entities.contains(own));
+        let events = self.events_publish.iter().filter(|own| !granted.events_publish.contains(own));
+        let config = self.system_config.iter().filter(|own| !granted.system_config.contains(own));
+        entities
+            .map(|(name, access)| format!("entities \"{name}:{}\"", access.as_str()))
+            .chain(events.map(|pattern| format!("events-publish \"{}\"", pattern.as_str())))
+            .chain(
+                (self.dynamic_entities && !granted.dynamic_entities).then(|| "dynamic-entities".to_owned()),
+            )
+            .chain(config.map(|key| format!("system-config \"{key}\"")))
+            .collect()
+    }
+
     /// The capabilities as the JSON of `[capabilities]`: what is granted is kept in this form.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let entities = self.entities.iter().map(|(name, access)| {
-            let access = match access {
-                EntityAccess::Read => "read",
-                EntityAccess::Write => "write",
-            };
-            format!("{name}:{access}")
-        });
+        let entities = self.entities.iter().map(|(name, access)| format!("{name}:{}", access.as_str()));
         serde_json::json!({
             "entities": entities.collect::<Vec<_>>(),
             "events-publish": self.events_publish.iter().map(EventPattern::as_str).collect::<Vec<_>>(),

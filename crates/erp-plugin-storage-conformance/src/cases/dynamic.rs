@@ -382,8 +382,10 @@ pub async fn a_plugin_has_a_limited_number_of_them(storage: Arc<dyn Storage>) {
     transaction.commit(None).await.unwrap();
     let mut platform = platform(&storage).await;
     expected.sort();
-    assert_eq!(platform.dynamic_entities(&plugin("suite")).await.unwrap(), expected);
-    assert_eq!(platform.dynamic_entities(&plugin("none")).await.unwrap(), []);
+    let found = platform.entities(&plugin("suite")).await.unwrap();
+    assert!(found.iter().all(EntitySchema::is_dynamic));
+    assert_eq!(found.into_iter().map(|schema| schema.name).collect::<Vec<_>>(), expected);
+    assert_eq!(platform.entities(&plugin("none")).await.unwrap(), []);
 }
 
 pub async fn a_declared_entity_is_no_dynamic_one(storage: Arc<dyn Storage>) {

@@ -9,6 +9,7 @@ pub mod deleted;
 pub mod dispatch;
 pub mod dynamic;
 pub mod events;
+pub mod evolution;
 pub mod filters;
 pub mod isolation;
 pub mod journal;

@@ -18,6 +18,22 @@ fn version(name: &str, version: &str) -> PluginVersion {
     }
 }
 
+pub async fn one_version_of_a_plugin_is_active(storage: Arc<dyn Storage>) {
+    let (one, two) = (Version::new(1, 0, 0), Version::new(2, 0, 0));
+    let mut own = platform(&storage).await;
+    assert_eq!(own.active_versions().await.unwrap(), []);
+    own.activate(&plugin("suite"), &one).await.unwrap();
+    own.activate(&plugin("other"), &one).await.unwrap();
+    own.activate(&plugin("suite"), &two).await.unwrap();
+    own.commit().await.unwrap();
+    let mut own = platform(&storage).await;
+    let expected = [(plugin("other"), one.clone()), (plugin("suite"), two)];
+    assert_eq!(own.active_versions().await.unwrap(), expected);
+    own.activate(&plugin("suite"), &one).await.unwrap();
+    own.rollback().await.unwrap();
+    assert_eq!(platform(&storage).await.active_versions().await.unwrap(), expected);
+}
+
 pub async fn a_component_comes_back_by_its_hash(storage: Arc<dyn Storage>) {
     let bytes: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
     let mut transaction = platform(&storage).await;

@@ -49,15 +49,52 @@ CREATE TABLE erp_plugin.tenants (
     created_at timestamptz NOT NULL
 );
 
--- Which schema each entity's table was made from: what of it the table depends on, as canonical JSON.
+-- The ledger: which schema each entity's table is at, as canonical JSON, and by which version of its plugin.
 CREATE TABLE erp_plugin.entities (
     table_name text COLLATE "C" NOT NULL PRIMARY KEY,
     plugin text COLLATE "C" NOT NULL,
     entity text COLLATE "C" NOT NULL,
     kind text COLLATE "C" NOT NULL CHECK (kind IN ('declared', 'dynamic')),
-    layout text NOT NULL
+    definition text,
+    version text,
+    CHECK ((definition IS NULL) = (kind = 'dynamic'))
 );
-CREATE INDEX entities_dynamic ON erp_plugin.entities (plugin, entity) WHERE kind = 'dynamic';
+CREATE INDEX entities_of_plugin ON erp_plugin.entities (plugin, entity);
+
+-- What was put aside: a column of an entity's table, or, where `field` is absent, a whole table or a document.
+CREATE TABLE erp_plugin.archives (
+    table_name text COLLATE "C" NOT NULL,
+    kept_as text COLLATE "C" NOT NULL,
+    ordinal bigint NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    entity text COLLATE "C" NOT NULL,
+    field text,
+    definition text,
+    version text,
+    PRIMARY KEY (table_name, kept_as)
+);
+
+-- Tables whose records are being moved: the step, and the columns that were added for it.
+CREATE TABLE erp_plugin.schema_moves (
+    table_name text COLLATE "C" NOT NULL PRIMARY KEY,
+    step text NOT NULL,
+    columns text NOT NULL
+);
+
+-- Records that were written while they were moved.
+CREATE TABLE erp_plugin.schema_notes (
+    tenant_id text COLLATE "C" NOT NULL,
+    table_name text COLLATE "C" NOT NULL,
+    id uuid NOT NULL,
+    PRIMARY KEY (tenant_id, table_name, id)
+);
+CREATE FUNCTION erp_plugin.note_written() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO erp_plugin.schema_notes (tenant_id, table_name, id) VALUES (NEW.tenant_id, TG_ARGV[0], NEW.id)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
 
 CREATE TABLE erp_plugin.components (
     hash bytea NOT NULL PRIMARY KEY,
@@ -74,6 +111,11 @@ CREATE TABLE erp_plugin.plugin_versions (
     granted bytea NOT NULL,
     installed_at timestamptz NOT NULL,
     PRIMARY KEY (plugin, version)
+);
+
+CREATE TABLE erp_plugin.active_versions (
+    plugin text COLLATE "C" NOT NULL PRIMARY KEY,
+    version text NOT NULL
 );
 
 CREATE TABLE erp_plugin.system_config (
@@ -213,7 +255,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'activations', 'subscriptions', 'plugin_config', 'outbox', 'streams', 'deliveries', 'invocations', 'log_lines'
+        'activations', 'subscriptions', 'plugin_config', 'outbox', 'streams', 'deliveries', 'invocations', 'log_lines',
+        'schema_notes'
     ] LOOP
         EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
@@ -226,16 +269,22 @@ BEGIN
 END
 $$;
 
+-- Who finishes a step sees what was noted of every tenant, and nothing else of theirs.
+CREATE POLICY owner ON erp_plugin.schema_notes TO {owner} USING (true);
+
 GRANT USAGE ON SCHEMA erp_plugin TO PUBLIC;
 GRANT SELECT ON erp_plugin.system_schema TO PUBLIC;
-GRANT SELECT ON erp_plugin.entities TO {app}, {worker};
+GRANT SELECT ON erp_plugin.entities, erp_plugin.archives TO {app}, {worker};
+GRANT UPDATE (version) ON erp_plugin.entities TO {worker};
+GRANT SELECT, INSERT ON erp_plugin.schema_notes TO {app};
 GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON erp_plugin.subscriptions, erp_plugin.plugin_config TO {app};
 GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines TO {app};
 GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
 GRANT SELECT ON erp_plugin.streams TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.system_config,
+    erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.active_versions,
+    erp_plugin.system_config,
     erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,
     erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.invocations,
     erp_plugin.log_lines

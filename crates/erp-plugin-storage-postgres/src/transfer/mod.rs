@@ -87,7 +87,7 @@ impl PlatformTransfer for PostgresPlatformTransaction {
     async fn entity_tables(&mut self) -> StorageResult<Vec<EntityTable>> {
         let client = self.session.client();
         let work = async {
-            let sql = "SELECT plugin, entity, kind = 'dynamic', layout FROM erp_plugin.entities ORDER BY plugin, entity";
+            let sql = "SELECT plugin, entity, kind = 'dynamic', coalesce(definition, '') FROM erp_plugin.entities ORDER BY plugin, entity";
             let rows = client.rows(sql, &[]).await?;
             let table = |row| {
                 let entity =
@@ -95,7 +95,7 @@ impl PlatformTransfer for PostgresPlatformTransaction {
                 Ok(EntityTable {
                     name: EntityRef { plugin: read_plugin(row, 0)?, entity },
                     dynamic: read_boolean(row, 2)?,
-                    layout: read_text(row, 3)?.to_owned(),
+                    definition: read_text(row, 3)?.to_owned(),
                 })
             };
             rows.iter().map(table).collect()

@@ -152,7 +152,7 @@ fn record(schema: &EntitySchema) -> Vec<String> {
     let system = SystemField::ALL.into_iter().map(|field| field.as_str().to_owned());
     let deleted = ["deleted_at", "deleted_by"].map(str::to_owned);
     let document = schema.is_dynamic().then(|| quote("data"));
-    let fields = schema.fields().iter().map(|field| quote(field.name.as_str()));
+    let fields = schema.fields().iter().map(|field| quote(field.column()));
     system.chain(deleted).chain(document).chain(fields).collect()
 }
 

@@ -102,6 +102,8 @@ pub(crate) fn field(name: &str, field_type: FieldType) -> Field {
         max_length: None,
         pattern: None,
         label: Labels::default(),
+        renamed_from: None,
+        column: None,
     }
 }
 

@@ -12,15 +12,45 @@ CREATE TABLE tenants (
     created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Which schema each entity's table was made from: what of it the table depends on, as canonical JSON.
+-- The ledger: which schema each entity's table is at, as canonical JSON, and by which version of its plugin.
 CREATE TABLE entities (
     table_name TEXT NOT NULL PRIMARY KEY,
     plugin TEXT NOT NULL,
     entity TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('declared', 'dynamic')),
-    layout TEXT NOT NULL
+    definition TEXT,
+    version TEXT,
+    CHECK ((definition IS NULL) = (kind = 'dynamic'))
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX entities_dynamic ON entities (plugin, entity) WHERE kind = 'dynamic';
+CREATE INDEX entities_of_plugin ON entities (plugin, entity);
+
+-- What was put aside: a column of an entity's table, or, where `field` is absent, a whole table.
+CREATE TABLE archives (
+    table_name TEXT NOT NULL,
+    kept_as TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    plugin TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    field TEXT,
+    definition TEXT,
+    version TEXT,
+    PRIMARY KEY (table_name, kept_as)
+) STRICT, WITHOUT ROWID;
+
+-- Tables whose records are being moved: the step, and the columns that were added for it.
+CREATE TABLE schema_moves (
+    table_name TEXT NOT NULL PRIMARY KEY,
+    step TEXT NOT NULL,
+    columns TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Records that were written while they were moved.
+CREATE TABLE schema_notes (
+    table_name TEXT NOT NULL,
+    tenant_id TEXT NOT NULL,
+    id BLOB NOT NULL,
+    PRIMARY KEY (table_name, tenant_id, id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE components (
     hash BLOB NOT NULL PRIMARY KEY,
@@ -37,6 +67,11 @@ CREATE TABLE plugin_versions (
     installed_at INTEGER NOT NULL,
     UNIQUE (plugin, version)
 ) STRICT;
+
+CREATE TABLE active_versions (
+    plugin TEXT NOT NULL PRIMARY KEY,
+    version TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE activations (
     tenant_id TEXT NOT NULL,

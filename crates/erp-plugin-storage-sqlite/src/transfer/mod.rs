@@ -79,7 +79,7 @@ impl PlatformTransfer for SqlitePlatformTransaction {
     async fn entity_tables(&mut self) -> StorageResult<Vec<EntityTable>> {
         self.session.scan("entity tables", |connection| {
             let mut statement = connection.prepare(
-                "SELECT plugin, entity, kind = 'dynamic', layout FROM entities ORDER BY plugin, entity",
+                "SELECT plugin, entity, kind = 'dynamic', coalesce(definition, '') FROM entities ORDER BY plugin, entity",
             )?;
             let mut rows = statement.query(())?;
             let mut tables = Vec::new();
@@ -89,7 +89,7 @@ impl PlatformTransfer for SqlitePlatformTransaction {
                 tables.push(EntityTable {
                     name: EntityRef { plugin: read_plugin(row, 0)?, entity },
                     dynamic: row.get(2)?,
-                    layout: row.get(3)?,
+                    definition: row.get(3)?,
                 });
             }
             Ok(tables)

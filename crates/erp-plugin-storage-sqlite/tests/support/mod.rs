@@ -96,6 +96,8 @@ pub(crate) fn note_called(name: &str) -> Entity {
         max_length: None,
         pattern: None,
         label: Labels::default(),
+        renamed_from: None,
+        column: None,
     };
     let name = EntityRef::parse(&format!("suite.{name}")).unwrap();
     Entity::new(EntitySchema::declared(name, Labels::default(), None, vec![text]))

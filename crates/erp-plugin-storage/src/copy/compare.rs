@@ -28,6 +28,11 @@ pub(super) fn contents(source: &Contents, target: &Contents) -> Result<(), CopyE
             return Err(differs(what));
         }
     }
+    for own in &target.active {
+        if !source.active.contains(own) {
+            return Err(differs(format!("{} {} as the version that runs", own.0, own.1)));
+        }
+    }
     for own in &target.config {
         if !source.config.contains(own) {
             return Err(differs(format!("the configuration {}", own.0)));

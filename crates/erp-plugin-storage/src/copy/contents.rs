@@ -1,11 +1,10 @@
 //! What a database holds that belongs to no tenant, and the schemas of its entities.
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::{EntitySchema, TenantId, manifest::Manifest};
+use erp_plugin_model::{EntitySchema, PluginName, TenantId};
 
 use super::error::CopyError;
 use super::{reading, scope};
-use crate::layout::layout;
 use crate::transfer::{EntityTable, Transfer};
 use crate::{PluginVersion, StorageResult};
 
@@ -13,6 +12,7 @@ use crate::{PluginVersion, StorageResult};
 pub(super) struct Contents {
     pub(super) tenants: Vec<(TenantId, DateTime<Utc>)>,
     pub(super) versions: Vec<PluginVersion>,
+    pub(super) active: Vec<(PluginName, semver::Version)>,
     pub(super) config: Vec<(String, String)>,
     pub(super) tables: Vec<EntityTable>,
     pub(super) last_turn: String,
@@ -24,6 +24,7 @@ impl Contents {
         let contents = Self {
             tenants: platform.tenants_with_times().await?,
             versions: platform.versions().await?,
+            active: platform.active_versions().await?,
             config: platform.system_config().await?,
             tables: platform.entity_tables().await?,
             last_turn: platform.last_turn().await?,
@@ -37,32 +38,23 @@ impl Contents {
         self.tables.iter().any(|table| {
             table.name == schema.name
                 && table.dynamic == schema.is_dynamic()
-                && table.layout == layout(schema)
+                && table.definition == definition(schema)
         })
     }
 
-    /// The schema of each table: of a declared entity the one that its table was made from, in the newest version that
-    /// has it.
+    /// The schema of each table.
     pub(super) fn schemas(&self) -> Result<Vec<EntitySchema>, CopyError> {
-        self.tables
-            .iter()
-            .map(|table| {
-                if table.dynamic {
-                    return Ok(EntitySchema::dynamic(table.name.clone()));
-                }
-                self.declared(table).ok_or_else(|| CopyError::NoSchema { entity: table.name.clone() })
-            })
-            .collect()
+        let read = |table: &EntityTable| {
+            if table.dynamic {
+                return Ok(EntitySchema::dynamic(table.name.clone()));
+            }
+            EntitySchema::from_definition(&table.name, &table.definition)
+                .map_err(|error| CopyError::Schema { entity: table.name.clone(), source: error })
+        };
+        self.tables.iter().map(read).collect()
     }
+}
 
-    fn declared(&self, table: &EntityTable) -> Option<EntitySchema> {
-        self.versions
-            .iter()
-            .rev()
-            .filter(|version| version.name == table.name.plugin)
-            // A manifest that only an older or newer release could read declares nothing here.
-            .filter_map(|version| Manifest::from_json(version.manifest.as_deref()?).ok())
-            .flat_map(|manifest| manifest.entities)
-            .find(|schema| schema.name == table.name && layout(schema) == table.layout)
-    }
+fn definition(schema: &EntitySchema) -> String {
+    if schema.is_dynamic() { String::new() } else { schema.to_definition() }
 }

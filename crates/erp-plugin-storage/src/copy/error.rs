@@ -1,5 +1,6 @@
 //! Why a copy stopped.
 
+use erp_plugin_model::manifest::ManifestError;
 use erp_plugin_model::{EntityRef, TenantId};
 
 use crate::StorageError;
@@ -25,14 +26,13 @@ pub enum CopyError {
         /// What it is: a table and a key.
         what: String,
     },
-    /// No installed version says what a table of the source was made from.
-    #[error(
-        "no installed version of {} declares {entity} as its table is; install the version that made it, then copy",
-        .entity.plugin
-    )]
-    NoSchema {
+    /// The source says of a table what this release cannot read.
+    #[error("the source's definition of {entity} cannot be read; copy with the release that wrote it")]
+    Schema {
         /// The entity.
         entity: EntityRef,
+        /// What is wrong with it.
+        source: ManifestError,
     },
     /// A component that a version names is not there.
     #[error("the source has no component of {version}; install that version again, then copy")]

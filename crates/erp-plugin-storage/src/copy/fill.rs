@@ -49,6 +49,9 @@ pub(super) async fn contents(
     }
     let small = async {
         let mut to = target.begin_platform_transfer(scope(), writing()).await?;
+        for (plugin, version) in contents.active.iter().filter(|own| !held.active.contains(own)) {
+            to.activate(plugin, version).await?;
+        }
         for (key, value) in contents.config.iter().filter(|own| !held.config.contains(own)) {
             to.set_system_config(key, Some(value)).await?;
         }

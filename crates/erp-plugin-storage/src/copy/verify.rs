@@ -107,6 +107,11 @@ fn versions(contents: &Contents) -> Summary {
         digest.bytes(Some(&version.granted));
         digest.time(version.installed_at);
     }
+    for (plugin, version) in &contents.active {
+        digest.start_row(2);
+        digest.str(plugin.as_str());
+        digest.str(&version.to_string());
+    }
     digest.finish()
 }
 
@@ -126,7 +131,7 @@ fn entities(contents: &Contents) -> Summary {
         digest.start_row(3);
         digest.str(&table.name.to_string());
         digest.value(&Value::Boolean(table.dynamic));
-        digest.str(&table.layout);
+        digest.str(&table.definition);
     }
     digest.finish()
 }

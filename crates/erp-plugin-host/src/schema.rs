@@ -1,0 +1,243 @@
+//! How a plugin's tables become what another version of it declares: planned, looked at, consented to, made.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use erp_plugin_model::evolution::{self, Archived, Class, Step};
+use erp_plugin_model::filter::Filter;
+use erp_plugin_model::{EntitySchema, ErrorCode, HostError, PluginName, TenantId};
+use erp_plugin_storage::evolve::{self, Found};
+use erp_plugin_storage::{Altered, Entity};
+
+use crate::error::{HostFailure, HostResult};
+use crate::host::Inner;
+
+/// The records of each tenant that are shown of those that are in the way.
+const SHOWN: u32 = 10;
+/// How often a plan is made again because somebody else was first, or wrote meanwhile.
+const MAX_PLANS: u32 = 10;
+
+/// What a version of a plugin would do to its tables.
+#[derive(Clone, Debug)]
+pub struct SchemaPlan {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The version that runs; `None` when none is installed.
+    pub from: Option<semver::Version>,
+    /// The version that is planned for.
+    pub to: semver::Version,
+    /// What would be done, in order. Empty when the tables are as they must be.
+    pub steps: Vec<PlannedStep>,
+}
+
+/// A step of a plan, and what it would meet.
+#[derive(Clone, Debug)]
+pub struct PlannedStep {
+    /// The step.
+    pub step: Step,
+    /// The live records of the entity, in all tenants.
+    pub records: u64,
+    /// What keeps it from being made, or is lost from sight by it, in each tenant that has any.
+    pub found: Vec<Found>,
+    /// The statements, for the database in use.
+    pub statements: Vec<String>,
+}
+
+impl PlannedStep {
+    /// Whether records are in its way.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.step.is_refused_by_checks() && !self.found.is_empty()
+    }
+
+    /// Whether it takes consent.
+    #[must_use]
+    pub fn needs_consent(&self) -> bool {
+        self.step.class == Class::Destructive
+    }
+}
+
+impl SchemaPlan {
+    /// The steps that nobody consented to, and those that records are in the way of.
+    fn obstacles<'a>(&'a self, consent: &'a [String]) -> impl Iterator<Item = &'a PlannedStep> {
+        self.steps.iter().filter(|planned| {
+            planned.is_refused() || (planned.needs_consent() && !consent.contains(&planned.step.subject()))
+        })
+    }
+}
+
+/// Why a plan was not made: what must be consented to, or changed first.
+#[derive(Clone, Debug)]
+pub struct Obstacles {
+    /// The whole plan.
+    pub plan: SchemaPlan,
+    /// The subjects of the steps that take consent and have none.
+    pub unconsented: Vec<String>,
+}
+
+impl fmt::Display for Obstacles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SchemaPlan { plugin, to, steps, .. } = &self.plan;
+        write!(f, "the tables of {plugin} cannot become those of {to}: ")?;
+        let mut separator = "";
+        for planned in steps.iter().filter(|planned| planned.is_refused()) {
+            let count: u64 = planned.found.iter().map(|found| found.count).sum();
+            let example = planned.found.iter().find_map(|found| Some((&found.tenant, found.sample.first()?)));
+            write!(
+                f,
+                "{separator}{}: {} does not fit {count} records",
+                planned.step.subject(),
+                planned.step
+            )?;
+            if let Some((tenant, offence)) = example {
+                write!(f, " (in {tenant} {} {})", offence.id, offence.reason)?;
+            }
+            f.write_str("; change them first")?;
+            separator = "; ";
+        }
+        if !self.unconsented.is_empty() {
+            let subjects = self.unconsented.join(", ");
+            write!(f, "{separator}{subjects} would go out of sight; consent to it by name, or keep it")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a database has of a plugin's tables.
+#[derive(Clone, Debug)]
+pub struct SchemaStatus {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The version that runs.
+    pub version: semver::Version,
+    /// The entities, declared and dynamic.
+    pub entities: Vec<EntitySchema>,
+    /// What was put aside and not purged.
+    pub archived: Vec<Archived>,
+    /// Whether the tables are as the version that runs declares them.
+    pub is_current: bool,
+}
+
+impl Inner {
+    /// Plans without looking at a record.
+    pub(crate) async fn steps(&self, plugin: &PluginName, wanted: &[EntitySchema]) -> HostResult<Vec<Step>> {
+        let mut platform = self.look_at_platform().await?;
+        let found = platform.entities(plugin).await?;
+        let archived = platform.archived(plugin).await?;
+        platform.rollback().await?;
+        Ok(evolution::plan(&found, &archived, wanted))
+    }
+
+    /// Plans, counts and looks.
+    pub(crate) async fn plan(
+        &self,
+        plugin: &PluginName,
+        to: &semver::Version,
+        wanted: &[EntitySchema],
+    ) -> HostResult<SchemaPlan> {
+        let tenants = self.tenants().await?;
+        let mut steps = Vec::new();
+        for step in self.steps(plugin, wanted).await? {
+            steps.push(PlannedStep {
+                records: self.records_of(&step, &tenants).await?,
+                found: self.found(&step, &tenants).await?,
+                statements: self.services.storage.statements(&step),
+                step,
+            });
+        }
+        let from = self.catalog.get(plugin).map(|present| present.record.version.clone());
+        Ok(SchemaPlan { plugin: plugin.clone(), from, to: to.clone(), steps })
+    }
+
+    async fn found(&self, step: &Step, tenants: &[TenantId]) -> HostResult<Vec<Found>> {
+        Ok(evolve::look(&*self.services.storage, step, tenants, SHOWN).await?)
+    }
+
+    async fn records_of(&self, step: &Step, tenants: &[TenantId]) -> HostResult<u64> {
+        // A step later in the plan begins with a schema that is not there yet: what is counted is the table.
+        let Some(before) = &step.before else { return Ok(0) };
+        let bare = if before.is_dynamic() { before.clone() } else { before.with_fields(Vec::new()) };
+        let entity = Entity::new(bare);
+        let mut records = 0;
+        for tenant in tenants {
+            let mut own = self.look(tenant).await?;
+            records += own.count(&entity, &Filter::everything()).await?.count;
+            own.rollback(None).await?;
+        }
+        Ok(records)
+    }
+
+    /// Makes the tables of a plugin what is wanted, or says what is in the way. Nothing is done if anything is.
+    pub(crate) async fn evolve(
+        &self,
+        plugin: &PluginName,
+        to: &semver::Version,
+        wanted: &[EntitySchema],
+        consent: &[String],
+    ) -> HostResult<()> {
+        for _ in 0..MAX_PLANS {
+            let plan = self.plan(plugin, to, wanted).await?;
+            if plan.obstacles(consent).next().is_some() {
+                let unconsented: HashSet<String> = plan
+                    .obstacles(consent)
+                    .filter(|planned| planned.needs_consent())
+                    .map(|planned| planned.step.subject())
+                    .collect();
+                let mut unconsented: Vec<String> =
+                    unconsented.into_iter().filter(|subject| !consent.contains(subject)).collect();
+                unconsented.sort();
+                return Err(HostFailure::Schema(Box::new(Obstacles { plan, unconsented })));
+            }
+            if self.make(&plan).await? {
+                return Ok(());
+            }
+        }
+        Err(HostError::new(
+            ErrorCode::Unavailable,
+            format!("the tables of {plugin} are changed by somebody else, or written faster than they can be changed; try again"),
+        )
+        .into())
+    }
+
+    /// Whether the whole plan was made; otherwise a new one has to be.
+    async fn make(&self, plan: &SchemaPlan) -> HostResult<bool> {
+        for planned in &plan.steps {
+            // Tenants come while a plan is made.
+            let tenants = self.tenants().await?;
+            match evolve::make(&*self.services.storage, &planned.step, &tenants).await? {
+                Altered::Done => {}
+                Altered::Elsewhere | Altered::DoesNotFit => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) async fn schema_status(&self, plugin: &PluginName) -> HostResult<SchemaStatus> {
+        let installed = self.installed(plugin).await?;
+        let mut platform = self.look_at_platform().await?;
+        let entities = platform.entities(plugin).await?;
+        let archived = platform.archived(plugin).await?;
+        platform.rollback().await?;
+        let is_current = self.steps(plugin, &installed.declared()).await?.is_empty();
+        Ok(SchemaStatus {
+            plugin: plugin.clone(),
+            version: installed.record.version.clone(),
+            entities,
+            archived,
+            is_current,
+        })
+    }
+
+    /// Removes for good what was put aside of a plugin; returns what there was.
+    pub(crate) async fn purge_archived(&self, plugin: &PluginName) -> HostResult<Vec<Archived>> {
+        let mut purged = Vec::new();
+        let mut platform = self.begin_installation().await?;
+        for archived in platform.archived(plugin).await? {
+            if platform.purge_archived(&archived).await? {
+                purged.push(archived);
+            }
+        }
+        platform.commit().await?;
+        Ok(purged)
+    }
+}
