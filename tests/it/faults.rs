@@ -122,12 +122,17 @@ async fn what_another_process_installs_and_enables_is_served_here() {
 }
 
 #[tokio::test]
-async fn rights_are_not_changed_by_installing_again() {
+async fn rights_are_granted_anew_by_installing_again_with_others() {
     let platform = sample::platform().await;
+    let publishes = async || {
+        platform.publish("sample.publish", &json!({ "type": "test-sample.said", "payload": {} })).await;
+        platform.host.drain().await.unwrap().failed == 0
+    };
+    assert!(publishes().await);
     let options = erp_plugin::InstallOptions { granted: Some(Default::default()), ..Default::default() };
-    let refused = platform.host.install(guests::plugin(sample::NAME), options).await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "already-exists: test-sample 0.1.0 is installed with other rights; this release cannot change them while it is"
-    );
+    platform.host.install(guests::plugin(sample::NAME), options).await.unwrap();
+    assert!(!publishes().await, "what is not granted any more is refused at once");
+    // Without a word about rights the same bytes change nothing.
+    platform.host.install(guests::plugin(sample::NAME), Default::default()).await.unwrap();
+    assert!(!publishes().await);
 }

@@ -102,14 +102,13 @@ async fn another_component_under_an_installed_name_is_refused() {
     };
     assert_eq!(
         refusal("0.1.0").await,
-        "already-exists: test-sample 0.1.0 is installed with other bytes, and a version never changes; this \
-         release cannot replace it"
+        "already-exists: test-sample 0.1.0 is installed with other bytes, and a version never changes; give it \
+         another version"
     );
+    // A newer one that has not the entities would put them aside.
     let newer = refusal("0.2.0").await;
-    assert!(
-        newer.starts_with("already-exists: test-sample 0.1.0 is installed; this release cannot"),
-        "{newer}"
-    );
+    assert!(newer.starts_with("the tables of test-sample cannot become those of 0.2.0: "), "{newer}");
+    assert!(newer.contains("test-sample.greeting") && newer.contains("consent to it by name"), "{newer}");
     sample::answer(&platform, "sample.whoami", json!({})).await;
 }
 

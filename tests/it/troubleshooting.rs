@@ -75,8 +75,8 @@ async fn texts_of_loading() -> Vec<&'static str> {
     other.extend([0, 2, 1, b'x']);
     let other = erp_plugin_package::manifest::embed(&other, &manifest).unwrap();
     texts.push(refuses(&platform, other, "is installed with other bytes, and a version never changes").await);
-    let newer = guests::with_manifest(&guests::brief(), "test-sample", "");
-    texts.push(refuses(&platform, newer, "this release cannot replace it by").await);
+    let newer = guests::with_manifest(&guests::hostile("12-compute"), "test-sample", "");
+    texts.push(refuses(&platform, newer, "cannot become those of").await);
 
     for (component, text) in [
         (guests::hostile("load-future-contract"), "so it was built for contract"),

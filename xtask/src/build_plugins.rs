@@ -29,7 +29,8 @@ pub(crate) fn build(arguments: &Arguments) -> Result<Vec<Built>> {
     let mut built = Vec::new();
     for folder in folders(arguments)? {
         let package = package(&folder, &options)?;
-        let name = package.manifest.name.to_string();
+        // Two versions of a plugin have one name and two folders.
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = repository::target("plugins").join(format!("{name}.component.wasm"));
         write_if_changed(&path, &package.component)?;
         let contract = package.facts.contract().to_string();

@@ -2,7 +2,7 @@
 
 use erp_plugin_model::limits::LimitExceeded;
 use erp_plugin_model::{ErrorCode, HostError};
-use erp_plugin_storage::StorageError;
+use erp_plugin_storage::{ErrorKind, StorageError};
 
 /// A failed host call.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,12 @@ impl Fatal {
                 HostError::new(ErrorCode::Internal, "the transaction did not come back from a nested call")
             }
         }
+    }
+
+    /// Whether another version of the plugin runs by now, which whoever runs the invocation again must look up.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.kind == ErrorKind::SchemaChanged)
     }
 
     /// Whether the whole invocation may be run again at once, in a fresh sandbox.

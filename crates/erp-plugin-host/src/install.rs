@@ -58,7 +58,7 @@ impl Inner {
         if let Some(present) = &present
             && (present.record.version == record.version || present.record.component == record.component)
         {
-            return self.already_there(present, &record);
+            return self.already_there(present, &record, &options).await;
         }
         if let Some(manifest) = &manifest {
             self.check_references(manifest)?;
@@ -125,21 +125,32 @@ impl Inner {
         Ok(platform.rollback().await?)
     }
 
-    fn already_there(&self, present: &Installed, record: &PluginVersion) -> HostResult<PluginSummary> {
-        if present.record.component == record.component && present.record.granted == record.granted {
-            return Ok(self.summary(present));
-        }
+    /// Refuses other bytes under the name of a version, and grants the same ones anew if that is asked for.
+    async fn already_there(
+        &self,
+        present: &Installed,
+        record: &PluginVersion,
+        options: &InstallOptions,
+    ) -> HostResult<PluginSummary> {
         let (name, own) = (&record.name, &present.record.version);
-        let message = if present.record.component == record.component {
-            format!(
-                "{name} {own} is installed with other rights; this release cannot change them while it is"
+        if present.record.component != record.component {
+            return Err(HostError::new(
+                ErrorCode::AlreadyExists,
+                format!(
+                    "{name} {own} is installed with other bytes, and a version never changes; give it another version"
+                ),
             )
-        } else {
-            format!(
-                "{name} {own} is installed with other bytes, and a version never changes; give it another version"
-            )
-        };
-        Err(HostError::new(ErrorCode::AlreadyExists, message).into())
+            .into());
+        }
+        if options.granted.is_some() && present.record.granted != record.granted {
+            let mut platform = self.change_platform().await?;
+            platform.set_granted(name, own, &record.granted).await?;
+            platform.commit().await?;
+            self.read_catalog().await?;
+            self.activations.forget_all();
+        }
+        let installed = self.installed(name).await?;
+        Ok(self.summary(&installed))
     }
 
     /// Every entity that is referred to must be there.
@@ -200,6 +211,7 @@ impl Inner {
                 .into());
             }
         }
+        platform.set_granted(name, version, &plugin.record.granted).await?;
         platform.activate(name, version).await?;
         platform.set_version(name, version).await?;
         Ok(platform.commit().await?)

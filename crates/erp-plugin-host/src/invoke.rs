@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use erp_plugin_host_api::{CallError, CallResult, Cause, Finish, Invocation, InvocationContext};
+use erp_plugin_host_api::{CallError, CallResult, Cause, Fatal, Finish, Invocation, InvocationContext};
 use erp_plugin_model::usage::{LogLevel, Usage};
 use erp_plugin_model::{
     EntitySchema, ErrorCode, HostError, Identity, Limits, PermissionSet, PluginName, TenantId,
@@ -57,11 +57,11 @@ impl Inner {
 
     /// Runs an invocation, and runs it again as a whole when its transaction was lost.
     pub(crate) async fn invoke(&self, call: Call) -> HostResult<InvocationReport> {
-        let Call { identity, active, export, cause, mark } = call;
+        let Call { identity, mut active, export, cause, mark } = call;
         let tenant = identity.tenant.clone();
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
-        let loaded = self.load(&active.plugin).await?;
+        let mut loaded = self.load(&active.plugin).await?;
         let limits = self.limits_for(&active.plugin, &export);
         let _permit = self.slots.acquire(&tenant).await?;
         let deadline = Instant::now() + limits.deadline();
@@ -83,28 +83,36 @@ impl Inner {
                 },
             );
             let Called { mut invocation, result, measured } = loaded.call(invocation, &export).await;
-            let (mut result, ended, mut rerun) = match result {
-                Ok(answer) => (answer.map_err(|text| guest_error(&text)), None, false),
+            let mut again = Again::default();
+            let (mut result, ended) = match result {
+                Ok(answer) => (answer.map_err(|text| guest_error(&text)), None),
                 Err(failure) => {
                     invocation.log_by_host(LogLevel::Error, &failure.detail);
-                    let rerun = failure.may_rerun();
-                    (Err(failure.error), Some((failure.kind, failure.detail)), rerun)
+                    again = Again { may: failure.may_rerun(), stale: failure.is_stale() };
+                    (Err(failure.error), Some((failure.kind, failure.detail)))
                 }
             };
             if let (Ok(()), Some((state, subscriptions))) = (&result, &mark)
                 && let Err(error) = set_mark(&mut invocation, state, subscriptions).await
             {
-                rerun = matches!(&error, CallError::Fatal(fatal) if fatal.may_rerun());
+                again.note(fatal_of(&error));
                 result = Err(to_host_error(error));
             }
             let finished = invocation.finish(result, measured).await;
             if finished.new_entities {
                 self.activations.forget_edge();
             }
-            rerun |= matches!(&finished.outcome, Err(Finish::Failed(fatal)) if fatal.may_rerun());
-            if rerun && attempt < MAX_ATTEMPTS && Instant::now() < deadline {
+            again.note(failed(&finished.outcome));
+            // The mark of a lifecycle call names a version, which is to be called no more if another one runs.
+            let is_over = again.stale && mark.is_some();
+            if again.may && !is_over && attempt < MAX_ATTEMPTS && Instant::now() < deadline {
                 earlier_fuel += finished.usage.fuel;
                 attempt += 1;
+                if again.stale {
+                    self.look_again().await?;
+                    active = self.active(&tenant, active.plugin.name()).await?;
+                    loaded = self.load(&active.plugin).await?;
+                }
                 continue;
             }
             return Ok(InvocationReport::new(finished, ended, attempt, earlier_fuel));
@@ -185,15 +193,25 @@ impl Inner {
                 },
             );
             let answer = work(&mut edge, data).await;
-            let (error, rerun) = match end_edge(edge, answer).await {
+            let (error, again) = match end_edge(edge, answer).await {
                 Ok(done) => return Ok(done),
                 Err(ended) => ended,
             };
-            if !rerun || attempt == MAX_ATTEMPTS || Instant::now() >= deadline {
+            if !again.may || attempt == MAX_ATTEMPTS || Instant::now() >= deadline {
                 return Err(error.into());
+            }
+            if again.stale {
+                self.look_again().await?;
             }
             attempt += 1;
         }
+    }
+
+    /// Looks up what is installed: another process has changed it.
+    async fn look_again(&self) -> HostResult<()> {
+        self.read_catalog().await?;
+        self.activations.forget_all();
+        Ok(())
     }
 
     /// The plugin in a tenant, resolved at its first use there.
@@ -248,22 +266,55 @@ impl Inner {
     }
 }
 
+/// Whether an invocation may be run again, and what has to be looked up before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Again {
+    may: bool,
+    /// Another version of the plugin runs by now.
+    stale: bool,
+}
+
+impl Again {
+    fn note(&mut self, fatal: Option<&Fatal>) {
+        self.may |= fatal.is_some_and(Fatal::may_rerun);
+        self.stale |= fatal.is_some_and(Fatal::is_stale);
+    }
+}
+
+fn fatal_of(error: &CallError) -> Option<&Fatal> {
+    match error {
+        CallError::Fatal(fatal) => Some(fatal),
+        CallError::Answer(_) => None,
+    }
+}
+
+fn failed(outcome: &Result<(), Finish>) -> Option<&Fatal> {
+    match outcome {
+        Err(Finish::Failed(fatal)) => Some(fatal),
+        _ => None,
+    }
+}
+
 /// Ends a request at the edge: commits what succeeded, rolls back what did not. With an error comes whether the whole
 /// of it may be done again.
-async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T, (HostError, bool)> {
+async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T, (HostError, Again)> {
     match answer {
         Ok(done) => match edge.finish(Ok(()), Usage::default()).await.outcome {
             Ok(()) => Ok(done),
             Err(reason) => {
-                let rerun = matches!(&reason, Finish::Failed(fatal) if fatal.may_rerun());
-                Err((reason.to_host_error(), rerun))
+                let mut again = Again::default();
+                if let Finish::Failed(fatal) = &reason {
+                    again.note(Some(fatal));
+                }
+                Err((reason.to_host_error(), again))
             }
         },
         Err(error) => {
-            let rerun = matches!(&error, CallError::Fatal(fatal) if fatal.may_rerun());
+            let mut again = Again::default();
+            again.note(fatal_of(&error));
             let error = to_host_error(error);
             drop(edge.finish(Err(error.clone()), Usage::default()).await);
-            Err((error, rerun))
+            Err((error, again))
         }
     }
 }

@@ -105,6 +105,12 @@ impl GuestFailure {
     pub fn may_rerun(&self) -> bool {
         matches!(&self.kind, FailureKind::Host(fatal) if fatal.may_rerun())
     }
+
+    /// Whether another version of the plugin runs by now: [`Fatal::is_stale`].
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        matches!(&self.kind, FailureKind::Host(fatal) if fatal.is_stale())
+    }
 }
 
 fn kind(error: &wasmtime::Error, memory_denied: bool) -> FailureKind {

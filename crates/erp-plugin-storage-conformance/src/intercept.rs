@@ -333,6 +333,7 @@ operations! {
             fn put_component(hash: &[u8; 32], bytes: &[u8]) -> ();
             fn component(hash: &[u8; 32]) -> Option<Vec<u8>>;
             fn add_version(version: &PluginVersion) -> bool;
+            fn set_granted(plugin: &PluginName, version: &semver::Version, granted: &[u8]) -> bool;
             fn activate(plugin: &PluginName, version: &semver::Version) -> ();
             fn active_versions() -> Vec<(PluginName, semver::Version)>;
             fn versions() -> Vec<PluginVersion>;

@@ -181,6 +181,7 @@ macro_rules! each_case {
             ],
             registry: [
                 one_version_of_a_plugin_is_active,
+                rights_of_a_version_can_be_granted_anew,
                 a_component_comes_back_by_its_hash,
                 a_version_is_new_once_and_never_changes,
                 versions_are_listed_in_the_order_of_installation,

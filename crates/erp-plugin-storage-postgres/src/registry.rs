@@ -57,6 +57,23 @@ impl Registry for PostgresPlatformTransaction {
         self.session.write("add version", work).await
     }
 
+    async fn set_granted(
+        &mut self,
+        plugin: &PluginName,
+        version: &semver::Version,
+        granted: &[u8],
+    ) -> StorageResult<bool> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "UPDATE erp_plugin.plugin_versions SET granted = $3 WHERE plugin = $1 AND version = $2";
+            let version = version.to_string();
+            let parameters =
+                [Parameter::Text(plugin.as_str()), Parameter::Text(&version), Parameter::Bytes(granted)];
+            Ok(client.execute(sql, &parameters).await? > 0)
+        };
+        self.session.write("set granted", work).await
+    }
+
     async fn activate(&mut self, plugin: &PluginName, version: &semver::Version) -> StorageResult<()> {
         let client = self.session.client();
         let work = async {

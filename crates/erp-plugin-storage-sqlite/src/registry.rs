@@ -50,6 +50,20 @@ impl Registry for SqlitePlatformTransaction {
         })
     }
 
+    async fn set_granted(
+        &mut self,
+        plugin: &PluginName,
+        version: &semver::Version,
+        granted: &[u8],
+    ) -> StorageResult<bool> {
+        self.session.write("set granted", |connection| {
+            let sql = "UPDATE plugin_versions SET granted = ?3 WHERE plugin = ?1 AND version = ?2";
+            let changed =
+                connection.prepare_cached(sql)?.execute((plugin.as_str(), version.to_string(), granted))?;
+            Ok(changed > 0)
+        })
+    }
+
     async fn activate(&mut self, plugin: &PluginName, version: &semver::Version) -> StorageResult<()> {
         self.session.write("activate", |connection| {
             connection

@@ -7,7 +7,7 @@ use erp_plugin_model::event::EventPattern;
 
 use crate::StorageResult;
 
-/// An installed version of a plugin. Never changes.
+/// An installed version of a plugin. Nothing of it changes but what it is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginVersion {
     /// The plugin.
@@ -94,6 +94,16 @@ pub trait Registry: Send {
     ///
     /// Held by `registry::a_version_is_new_once_and_never_changes`.
     async fn add_version(&mut self, version: &PluginVersion) -> StorageResult<bool>;
+
+    /// Grants a version other rights than it had, and returns whether it is installed.
+    ///
+    /// Held by `registry::rights_of_a_version_can_be_granted_anew`.
+    async fn set_granted(
+        &mut self,
+        plugin: &PluginName,
+        version: &semver::Version,
+        granted: &[u8],
+    ) -> StorageResult<bool>;
 
     /// Makes an installed version the one that runs.
     ///

@@ -170,7 +170,6 @@ async fn manifests_that_are_wrong() {
 /// What this release cannot honour is never ignored.
 #[tokio::test]
 async fn manifests_that_ask_for_what_is_reserved() {
-    let field = json!({ "type": "string", "renamed-from": "name" });
     let cases = [
         ("permissions", json!({ "permissions": {} })),
         ("jobs", json!({ "jobs": [] })),
@@ -183,10 +182,6 @@ async fn manifests_that_ask_for_what_is_reserved() {
             json!({ "subscriptions": [{ "event": "order.created", "key": "customer" }] }),
         ),
         ("subscriptions[0].retry", json!({ "subscriptions": [{ "event": "order.created", "retry": {} }] })),
-        (
-            "entities.line.fields.sku.renamed-from",
-            json!({ "entities": { "line": { "fields": { "sku": field } } } }),
-        ),
     ];
     refused(cases.map(|(key, changes)| {
         let text = format!(

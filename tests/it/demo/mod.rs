@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
-use erp_plugin::{PluginHost, PluginHostBuilder, SystemClock, SystemIds};
+use erp_plugin::{
+    Identity, InstallOptions, PluginHost, PluginHostBuilder, SystemClock, SystemIds, TenantId, UserId,
+};
 use erp_plugin_cli::demo::{self, Data, Plugins, Progress, Report};
 use erp_plugin_storage_conformance::intercept::Intercepted;
 use erp_plugin_tests::{Database, guests};
@@ -119,6 +121,58 @@ async fn a_database_that_is_moved_half_way_ends_with_the_same_figures() -> Resul
     assert!(moved.load(Ordering::Relaxed));
     assert_eq!(shown(&report), expected);
     report.verdict()
+}
+
+/// Half of it on one version of a plugin, the other half on the next, which has some of its fields otherwise.
+#[tokio::test]
+async fn a_plugin_that_is_upgraded_half_way_ends_with_the_same_figures() -> Result<()> {
+    let files = demo::generate(7);
+    let expected = computation::figures(&files.products.join("\n"), &files.orders.join("\n"));
+    let database = Database::lasting().await;
+    let open = async || Ok(erp_plugin::host(database.url()).await?);
+    let upgraded = AtomicBool::new(false);
+    let report = demo::run_in_halves(
+        &Data::generated(7)?,
+        &Plugins::read(&guests::plugins_folder())?,
+        open,
+        async || {
+            let host = open().await?.build().await?;
+            let before = items(&host).await?;
+            let component = guests::plugin("inventory-0.2");
+            let refused = host.install(component.clone(), InstallOptions::default()).await.unwrap_err();
+            assert!(refused.to_string().contains("inventory.item.discontinued"), "{refused}");
+            assert_eq!(items(&host).await?, before, "nothing was done");
+            let consent = vec!["inventory.item.discontinued".to_owned()];
+            let installed =
+                host.install(component, InstallOptions { consent, ..InstallOptions::default() }).await?;
+            assert_eq!((installed.version.to_string().as_str(), installed.notes.len()), ("0.2.0", 0));
+            for (old, new) in before.iter().zip(items(&host).await?) {
+                assert_eq!(new["unit_of_measure"], old["unit"]);
+                let price = old["unit_price"].as_str().map(|price| format!("{price}00"));
+                assert_eq!(new["unit_price"].as_str(), price.as_deref());
+                assert_eq!((&new["lead_days"], new.get("discontinued")), (&7.into(), None));
+                for same in ["id", "sku", "name", "category", "on_hand", "reorder_level", "version"] {
+                    assert_eq!(new[same], old[same], "{same}");
+                }
+            }
+            upgraded.store(true, Ordering::Relaxed);
+            Ok(())
+        },
+        &Unseen,
+    )
+    .await?;
+    assert!(upgraded.load(Ordering::Relaxed));
+    assert_eq!(shown(&report), expected);
+    report.verdict()
+}
+
+/// Every item of a tenant, by id.
+async fn items(host: &PluginHost) -> Result<Vec<Value>> {
+    let tenant = TenantId::parse(demo::Tenant::Northwind.as_str())?;
+    let system = Identity::system(tenant, UserId::parse("system")?, None);
+    let page = serde_json::json!({ "sort": ["id"], "limit": 1000 });
+    let page = host.records(system).query("inventory.item", &serde_json::json!({}), &page).await?;
+    Ok(page["items"].as_array().cloned().unwrap_or_default())
 }
 
 async fn changes_a_figure(broken: Broken) -> Result<()> {

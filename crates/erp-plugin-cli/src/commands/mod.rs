@@ -10,6 +10,7 @@ mod inspect;
 mod limits;
 mod records;
 mod run;
+mod schema;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ enum Command {
     Copy(copy::Arguments),
     Records(records::Arguments),
     Db(db::Arguments),
+    Schema(schema::Arguments),
     Backup(backup::BackupArguments),
     Restore(backup::RestoreArguments),
     Demo(demo::Arguments),
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Copy(arguments) => arguments.json,
         Command::Records(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
+        Command::Schema(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
         Command::Limits(arguments) => arguments.json,
         Command::Backup(_) | Command::Restore(_) | Command::DemoData(_) | Command::CompileWorker(_) => false,
@@ -81,6 +84,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Copy(arguments) => runtime.block_on(copy::run(arguments)),
         Command::Records(arguments) => runtime.block_on(records::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
+        Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
         Command::DemoData(arguments) => demo_data::run(arguments),
         Command::Limits(arguments) => limits::run(arguments),

@@ -23,6 +23,7 @@ fn every_command_is_listed_but_the_hidden_one() {
             "copy",
             "records",
             "db",
+            "schema",
             "backup",
             "restore",
             "demo",

@@ -9,3 +9,4 @@ mod place;
 mod program;
 mod records;
 mod run;
+mod schema;

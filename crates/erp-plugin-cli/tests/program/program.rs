@@ -52,7 +52,7 @@ pub(crate) fn plugins() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let folder = root.join("target/plugins");
-        let built = ["inventory", "purchasing", "test-sample"]
+        let built = ["inventory", "inventory-0.2", "purchasing", "test-sample"]
             .map(|name| folder.join(format!("{name}.component.wasm")));
         if !built.iter().all(|file| file.is_file()) {
             let status =

@@ -18,6 +18,19 @@ fn version(name: &str, version: &str) -> PluginVersion {
     }
 }
 
+pub async fn rights_of_a_version_can_be_granted_anew(storage: Arc<dyn Storage>) {
+    let (one, two) = (version("suite", "1.0.0"), version("suite", "2.0.0"));
+    let mut own = platform(&storage).await;
+    own.add_version(&one).await.unwrap();
+    own.add_version(&two).await.unwrap();
+    assert!(own.set_granted(&two.name, &two.version, b"{\"more\":1}").await.unwrap());
+    assert!(!own.set_granted(&plugin("other"), &two.version, b"{}").await.unwrap());
+    own.commit().await.unwrap();
+    let granted: Vec<_> =
+        platform(&storage).await.versions().await.unwrap().into_iter().map(|own| own.granted).collect();
+    assert_eq!(granted, [b"{}".to_vec(), b"{\"more\":1}".to_vec()]);
+}
+
 pub async fn one_version_of_a_plugin_is_active(storage: Arc<dyn Storage>) {
     let (one, two) = (Version::new(1, 0, 0), Version::new(2, 0, 0));
     let mut own = platform(&storage).await;

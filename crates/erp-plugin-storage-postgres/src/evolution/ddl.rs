@@ -175,7 +175,8 @@ pub(super) fn archive_table(step: &Step, kept_as: &str, partitions: i64) -> Stri
     );
     for number in 0..partitions {
         let part = index_name(kept_as, &format!("p{number:02}"), "part");
-        let _ = write!(sql, "ALTER TABLE {} RENAME TO {};", table(&schema::part(&name, number)), quote(&part));
+        let _ =
+            write!(sql, "ALTER TABLE {} RENAME TO {};", table(&schema::part(&name, number)), quote(&part));
     }
     sql
 }
