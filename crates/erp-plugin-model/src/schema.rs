@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ids::FieldName;
+use crate::ids::{FieldName, PermissionName};
 use crate::{EntityRef, Labels, Value};
 
 /// Fields that the host sets on every record. No entity may declare one of these names.
@@ -238,6 +238,10 @@ pub struct Field {
     pub max_length: Option<u32>,
     /// The form a text must have.
     pub pattern: Option<Pattern>,
+    /// What a user must be permitted to see it; without one, whoever may read the record.
+    pub read_permission: Option<PermissionName>,
+    /// What a user must be permitted to give it a value; without one, whoever may write the record.
+    pub write_permission: Option<PermissionName>,
     /// What people see.
     pub label: Labels,
 }
@@ -264,6 +268,7 @@ pub struct EntitySchema {
     pub display: Option<FieldName>,
     fields: Vec<Field>,
     by_name: Vec<(FieldName, usize)>,
+    guarded: bool,
 }
 
 impl EntitySchema {
@@ -273,7 +278,9 @@ impl EntitySchema {
         let mut by_name: Vec<_> =
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)).collect();
         by_name.sort();
-        Self { name, kind: EntityKind::Declared, title, display, fields, by_name }
+        let guarded =
+            fields.iter().any(|field| field.read_permission.is_some() || field.write_permission.is_some());
+        Self { name, kind: EntityKind::Declared, title, display, fields, by_name, guarded }
     }
 
     /// A dynamic entity: its record is the host's fields and a JSON document.
@@ -286,6 +293,7 @@ impl EntitySchema {
             display: None,
             fields: Vec::new(),
             by_name: Vec::new(),
+            guarded: false,
         }
     }
 
@@ -306,6 +314,12 @@ impl EntitySchema {
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.get(self.position(name)?)
+    }
+
+    /// Whether any field takes a permission of its own.
+    #[must_use]
+    pub fn has_guarded_fields(&self) -> bool {
+        self.guarded
     }
 
     /// Whether records hold one JSON document in place of typed columns.

@@ -28,14 +28,16 @@ use erp_plugin_model::event::{Delivery, NewEvent};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
-use erp_plugin_model::{EntityRef, EntitySchema, PluginName, RecordId, TenantId, Version};
+use erp_plugin_model::{
+    EntityRef, EntitySchema, PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Version,
+};
 use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Change, Counted, CreateDynamic,
     DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events, Failure, InsertOutcome,
     JournalReader, LogQuery, NewRecord, Parked, PlatformScope, PlatformTransaction, PluginVersion,
-    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, RestoreOutcome, SchemaAdmin, Stamp, Storage,
-    StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
-    UsageTotal,
+    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, RestoreOutcome, Roles, SchemaAdmin, Stamp,
+    Storage, StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions,
+    UpdateOutcome, UsageTotal,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -286,6 +288,15 @@ operations! {
             fn set_activation(state: &ActivationState, subscriptions: &[Subscription]) -> ();
             fn config(plugin: &PluginName) -> Vec<(String, String)>;
             fn set_config(plugin: &PluginName, key: &str, value: Option<&str>) -> ();
+        }
+        Roles {
+            fn roles() -> Vec<Role>;
+            fn set_role(role: &Role) -> ();
+            fn remove_role(role: &RoleName) -> bool;
+            fn assign_role(user: &UserId, role: &RoleName) -> bool;
+            fn unassign_role(user: &UserId, role: &RoleName) -> bool;
+            fn roles_of(user: &UserId, beside: &[RoleName]) -> Vec<Role>;
+            fn role_assignments() -> Vec<RoleAssignment>;
         }
         DynamicEntities {
             fn create_dynamic(entity: &Entity) -> CreateDynamic;

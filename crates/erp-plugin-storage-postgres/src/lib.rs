@@ -52,6 +52,7 @@ mod query;
 mod reading;
 mod records;
 mod registry;
+mod roles;
 mod row;
 mod scanned;
 mod schema;

@@ -46,6 +46,7 @@ mod query;
 mod readers;
 mod records;
 mod registry;
+mod roles;
 mod row;
 mod schema;
 mod search;
