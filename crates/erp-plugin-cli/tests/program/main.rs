@@ -8,4 +8,5 @@ mod inspect;
 mod place;
 mod program;
 mod records;
+mod roles;
 mod run;

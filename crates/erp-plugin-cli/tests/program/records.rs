@@ -25,7 +25,7 @@ const NOTE: &str = "test-sample.note";
 
 impl Place {
     /// Installs the plugin, and enables it in a tenant.
-    fn install(&self, tenant: &str) {
+    pub(crate) fn install(&self, tenant: &str) {
         let done = erp_plugin([
             "run",
             &plugin("test-sample"),
