@@ -14,4 +14,5 @@ mod interface;
 mod lifecycle;
 mod limits;
 mod rights;
+mod roles;
 mod troubleshooting;

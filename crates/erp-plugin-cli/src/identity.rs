@@ -1,4 +1,5 @@
-//! Who acts: the user of `--user`, who may do what `--permission` says and nothing else, or the host itself.
+//! Who acts: the user of `--user`, who may do what `--permission` says and what the tenant's roles give, or the host
+//! itself.
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -10,10 +11,11 @@ pub(crate) struct Arguments {
     /// Act as this user
     #[arg(long, value_name = "U")]
     user: Option<UserId>,
-    /// A role of the user, by name; may be given several times
+    /// A role that the user has beside those assigned to them, by name; may be given several times
     #[arg(long = "role", value_name = "R", requires = "user")]
     roles: Vec<String>,
-    /// A permission of the user, such as crm.lead.update or crm.*; may be given several times
+    /// A permission that the user has beside those of their roles, such as crm.lead.update or crm.*; may be given
+    /// several times
     #[arg(long = "permission", value_name = "P", requires = "user")]
     permissions: Vec<String>,
 }
@@ -30,7 +32,7 @@ impl Arguments {
     }
 }
 
-/// The permissions of one user; the host itself may do everything.
+/// The permissions of one user that the command line gives; the host itself may do everything.
 pub(crate) struct UserRights {
     user: Option<UserId>,
     permissions: PermissionSet,

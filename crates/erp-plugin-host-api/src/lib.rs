@@ -21,6 +21,7 @@ mod config;
 mod cost;
 mod error;
 mod events;
+mod fields;
 mod hooks;
 mod identity;
 mod invocation;

@@ -11,13 +11,14 @@ mod update;
 use std::sync::Arc;
 
 use erp_plugin_model::parse::quote;
-use erp_plugin_model::{EntityName, EntitySchema, ErrorCode, HostError, IdentityKind, TenantId};
+use erp_plugin_model::{EntityName, EntitySchema, ErrorCode, FieldName, HostError, IdentityKind, TenantId};
 use erp_plugin_storage::{
     CreateDynamic, Entity, MAX_DYNAMIC_ENTITIES, RecordSink, RowView, SinkFlow, StorageResult, Violation,
 };
 
 use crate::caller::{EntityGrant, Right};
 use crate::error::{CallResult, Fatal};
+use crate::fields::{Seen, Withheld};
 use crate::hooks::HookPoint;
 use crate::invocation::Invocation;
 use crate::json::{document, write};
@@ -34,14 +35,15 @@ impl Invocation {
         if let Some(grant) = self.caller.entities.get(name) {
             let EntityGrant { entity, write, .. } = grant.clone();
             self.check_right(write, &entity, verb)?;
-            return Ok(Writable { entity, missing: false });
+            let withheld = self.withheld(write, entity.schema());
+            return Ok(Writable { entity, missing: false, withheld });
         }
         let Some(directory) = &self.caller.dynamic else {
             return Err(self.caller.unknown_entity(name).into());
         };
         let name = self.own(name);
         if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
-            return Ok(Writable { entity, missing: false });
+            return Ok(Writable { entity, missing: false, withheld: None });
         }
         let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
         if verb != "insert" {
@@ -51,7 +53,7 @@ impl Invocation {
             ))
             .into());
         }
-        Ok(Writable { entity: directory.make(entity_name), missing: true })
+        Ok(Writable { entity: directory.make(entity_name), missing: true, withheld: None })
     }
 
     /// Makes a dynamic entity's table.
@@ -70,18 +72,19 @@ impl Invocation {
     }
 
     /// An entity that may be read. A dynamic one that is not there yet has no records.
-    pub(crate) async fn readable(&mut self, name: &str) -> CallResult<Arc<Entity>> {
+    pub(crate) async fn readable(&mut self, name: &str) -> CallResult<Readable> {
         if let Some(grant) = self.caller.entities.get(name) {
             let EntityGrant { entity, read, .. } = grant.clone();
             self.check_right(read, &entity, "read")?;
-            return Ok(entity);
+            let withheld = self.withheld(read, entity.schema());
+            return Ok(Readable { entity, withheld });
         }
         let Some(directory) = self.caller.dynamic.clone() else {
             return Err(self.caller.unknown_entity(name).into());
         };
         let name = self.own(name);
         if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
-            return Ok(entity);
+            return Ok(Readable { entity, withheld: None });
         }
         let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
         let entity = directory.make(entity_name);
@@ -89,7 +92,7 @@ impl Invocation {
         if self.transaction().await?.has_dynamic(&entity.schema().name).await? {
             self.dynamic_made.push(Arc::clone(&entity));
         }
-        Ok(entity)
+        Ok(Readable { entity, withheld: None })
     }
 
     /// The name of an own entity without the plugin's before it.
@@ -125,6 +128,14 @@ impl Invocation {
         }
     }
 
+    /// The fields of an entity that whoever acts may not see or write, where that depends on their permissions.
+    pub(crate) fn withheld(&self, right: Right, schema: &EntitySchema) -> Option<Withheld> {
+        if right == Right::Own || !schema.has_guarded_fields() || self.identity.kind == IdentityKind::System {
+            return None;
+        }
+        Withheld::from(&self.identity.id, schema, |permission| self.permissions.allows(permission))
+    }
+
     pub(crate) async fn hook(&mut self, schema: &EntitySchema, point: HookPoint<'_>) -> CallResult<()> {
         if !self.services.hooks.listens(&schema.name) {
             return Ok(());
@@ -147,19 +158,31 @@ pub(crate) fn no_record(schema: &EntitySchema, id: &str) -> HostError {
     HostError::not_found(format!("no {} has the id {}", schema.name, quote(id)))
 }
 
-pub(crate) fn violated(schema: &EntitySchema, violation: &Violation) -> HostError {
+/// The error for a write that cannot be. A field that may not be seen is named to whoever gave it a value: `given` knows
+/// the positions of those.
+pub(crate) fn violated(seen: Seen<'_>, violation: &Violation, given: impl Fn(usize) -> bool) -> HostError {
+    let schema = seen.schema;
+    let hidden_from = |field: &FieldName| {
+        let position = schema.position(field.as_str()).filter(|position| !given(*position))?;
+        seen.hidden_from(position)
+    };
     match violation {
-        Violation::Unique(field) => HostError::new(
-            ErrorCode::AlreadyExists,
-            format!("another {} has the same \"{field}\"; it must be unique", schema.name),
-        ),
-        Violation::Reference(field) => {
-            HostError::invalid(format!("field \"{field}\" of {} names no record", schema.name))
+        Violation::Unique(field) => {
+            let same = match hidden_from(field) {
+                None => format!("\"{field}\""),
+                Some(who) => format!("value in a field that {who} may not see"),
+            };
+            let message = format!("another {} has the same {same}; it must be unique", schema.name);
+            HostError::new(ErrorCode::AlreadyExists, message)
         }
         Violation::Required(field) => HostError::invalid(format!(
             "field \"{field}\" of {} became required while the record was deleted, and the record has none",
             schema.name
         )),
+        Violation::Reference(field) => HostError::invalid(match hidden_from(field) {
+            None => format!("field \"{field}\" of {} names no record", schema.name),
+            Some(who) => format!("a field of {} that {who} may not see names no record", schema.name),
+        }),
         Violation::DocumentTooLong => {
             document::too_long("with these fields the record would have more JSON than it may")
         }
@@ -171,18 +194,39 @@ pub(crate) struct Writable {
     pub(crate) entity: Arc<Entity>,
     /// Whether it is a dynamic one that is not there yet: its first insert makes it, once nothing else can refuse it.
     pub(crate) missing: bool,
+    /// What of it the caller may not see or write; `None` when that is nothing.
+    pub(crate) withheld: Option<Withheld>,
+}
+
+impl Writable {
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen { schema: self.entity.schema(), withheld: self.withheld.as_ref() }
+    }
+}
+
+/// An entity that may be read.
+pub(crate) struct Readable {
+    pub(crate) entity: Arc<Entity>,
+    /// What of it the caller may not see; `None` when that is nothing.
+    withheld: Option<Withheld>,
+}
+
+impl Readable {
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen { schema: self.entity.schema(), withheld: self.withheld.as_ref() }
+    }
 }
 
 /// Writes one record.
 pub(crate) struct OneRecord<'a> {
-    pub(crate) schema: &'a EntitySchema,
+    pub(crate) seen: Seen<'a>,
     pub(crate) tenant: &'a TenantId,
     pub(crate) out: Vec<u8>,
 }
 
 impl RecordSink for OneRecord<'_> {
     fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow> {
-        write::record(self.schema, self.tenant, row, &mut self.out)?;
+        write::record(self.seen, self.tenant, row, &mut self.out)?;
         Ok(SinkFlow::Continue)
     }
 }

@@ -18,6 +18,7 @@ use crate::install::{self, InstallOptions};
 pub struct PluginHostBuilder {
     pub(crate) services: Services,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) stored_roles: bool,
     pub(crate) limits: Limits,
     pub(crate) caps: Option<Limits>,
     pub(crate) bare_components: bool,
@@ -34,6 +35,7 @@ impl PluginHostBuilder {
         Self {
             services: Services { storage, clock, ids, hooks: Arc::new(NoHooks) },
             authorizer: Arc::new(RolePermissions::new()),
+            stored_roles: false,
             limits: Limits::default(),
             caps: None,
             bare_components: true,
@@ -50,6 +52,16 @@ impl PluginHostBuilder {
     #[must_use]
     pub fn authorizer(mut self, authorizer: impl Authorizer + 'static) -> Self {
         self.authorizer = Arc::new(authorizer);
+        self
+    }
+
+    /// Whether the roles count that a tenant keeps in its own data, as [`PluginHost::set_role`] and the ones beside it
+    /// change them. An identity then may do what the [`authorizer`](Self::authorizer) allows, what the roles give that
+    /// are assigned to its id, and what those of its own `roles` give that the tenant knows. A change is in force at once
+    /// in this host, and within a second in others on the same database. Default: no.
+    #[must_use]
+    pub fn stored_roles(mut self) -> Self {
+        self.stored_roles = true;
         self
     }
 

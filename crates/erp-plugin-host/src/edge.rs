@@ -1,10 +1,11 @@
 //! Records at the platform's edge: what a REST resource, a page or a command does for an identity. Every call is an
 //! invocation of its own, and every right is the identity's permission `<plugin>.<entity>.<verb>`, where the verb is
-//! `read`, `insert`, `update`, `delete`, `restore` or `purge`.
+//! `read`, `insert`, `update`, `delete`, `restore` or `purge`. A field may take permissions of its own: a record comes
+//! without those that its reader may not see.
 
 use chrono::{DateTime, Utc};
 use erp_plugin_host_api::Invocation;
-use erp_plugin_model::{ErrorCode, HostError, Identity, RecordId, Version};
+use erp_plugin_model::{ErrorCode, FieldName, HostError, Identity, RecordId, Version};
 use erp_plugin_storage::Mode;
 use serde_json::Value as Json;
 
@@ -48,6 +49,13 @@ impl<'a> Records<'a> {
             |edge, [entity, filter, page]| Box::pin(edge.query(entity, filter.as_bytes(), page.as_bytes())),
         )
         .await
+    }
+
+    /// The fields that this identity may not see, which are in no record that it is given: for a table that has a column
+    /// for each of the others.
+    pub async fn unreadable_fields(&self, entity: &str) -> HostResult<Vec<FieldName>> {
+        self.call(Mode::Read, [entity.to_owned()], |edge, [entity]| Box::pin(edge.unreadable_fields(entity)))
+            .await
     }
 
     /// One record, or `not-found`.

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use erp_plugin_host_api::{Authorizer, Services};
 use erp_plugin_model::evolution::Archived;
-use erp_plugin_model::{Clock, IdGenerator, Identity, Limits, Manifest, PluginName, TenantId, UserId};
+use erp_plugin_model::{
+    Clock, IdGenerator, Identity, Limits, Manifest, PermissionPattern, PluginName, Role, RoleAssignment,
+    RoleName, TenantId, UserId,
+};
 use erp_plugin_runtime::{Export, Loader};
 use erp_plugin_storage::{
     LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, Transaction,
@@ -23,6 +26,7 @@ use crate::executor::Executor;
 use crate::install::InstallOptions;
 use crate::locks::Locks;
 use crate::report::InvocationReport;
+use crate::roles::StoredRoles;
 use crate::schema::{SchemaPlan, SchemaStatus};
 use crate::slots::Slots;
 use crate::tenants::KnownTenants;
@@ -40,6 +44,8 @@ pub struct PluginHost {
 pub(crate) struct Inner {
     pub(crate) services: Services,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    /// The authorizer, where it is the one of the tenants' own roles.
+    pub(crate) stored_roles: Option<Arc<StoredRoles>>,
     pub(crate) loader: Loader,
     pub(crate) catalog: Catalog,
     pub(crate) activations: Activations,
@@ -87,11 +93,20 @@ impl PluginHost {
         loader: Loader,
         executor: Executor,
     ) -> HostResult<Self> {
+        let stored_roles = builder.stored_roles.then(|| {
+            let (storage, other) = (Arc::clone(&builder.services.storage), Arc::clone(&builder.authorizer));
+            Arc::new(StoredRoles::new(storage, other))
+        });
+        let authorizer = match &stored_roles {
+            Some(stored) => Arc::clone(stored) as Arc<dyn Authorizer>,
+            None => builder.authorizer,
+        };
         let slots = Slots::new(loader.engine().options().sandboxes);
         let inner = Inner {
             caps: builder.caps.unwrap_or_else(|| builder.limits.clone()),
             services: builder.services,
-            authorizer: builder.authorizer,
+            authorizer,
+            stored_roles,
             loader,
             catalog: Catalog::default(),
             activations: Activations::default(),
@@ -233,6 +248,54 @@ impl PluginHost {
     pub async fn set_system_config(&self, key: &str, value: Option<serde_json::Value>) -> HostResult<()> {
         let key = key.to_owned();
         self.run(|inner| async move { inner.set_system_config(&key, value).await }).await
+    }
+
+    /// The roles of a tenant, by name. They give something to users in a host that was built with
+    /// [`stored_roles`](PluginHostBuilder::stored_roles).
+    pub async fn roles(&self, tenant: &str) -> HostResult<Vec<Role>> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move { inner.roles(&tenant).await }).await
+    }
+
+    /// Makes a role of a tenant, or gives the one of this name these permissions in place of its own:
+    /// `inventory.item.update`, `inventory.*`, `*`. Whether somebody may is for the caller to decide: whoever may change
+    /// roles may give themselves everything.
+    pub async fn set_role(
+        &self,
+        tenant: &str,
+        role: &str,
+        permissions: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> HostResult<()> {
+        let tenant = TenantId::parse(tenant)?;
+        let permissions = permissions.into_iter().map(|text| PermissionPattern::parse(text.as_ref()));
+        let role = Role::new(RoleName::parse(role)?, permissions.collect::<Result<_, _>>()?);
+        self.run(|inner| async move { inner.set_role(&tenant, &role).await }).await
+    }
+
+    /// Removes a role of a tenant and takes it from everybody who has it; returns whether it was there.
+    pub async fn remove_role(&self, tenant: &str, role: &str) -> HostResult<bool> {
+        let (tenant, role) = (TenantId::parse(tenant)?, RoleName::parse(role)?);
+        self.run(|inner| async move { inner.remove_role(&tenant, &role).await }).await
+    }
+
+    /// Gives a role of a tenant to a user, or a service, by the platform's id for it. `not-found` when there is no such
+    /// role; having it already changes nothing.
+    pub async fn assign_role(&self, tenant: &str, user: &str, role: &str) -> HostResult<()> {
+        let (tenant, user, role) = (TenantId::parse(tenant)?, UserId::parse(user)?, RoleName::parse(role)?);
+        self.run(|inner| async move { inner.assign_role(&tenant, &user, &role).await }).await
+    }
+
+    /// Takes a role of a tenant from a user; returns whether they had it. A role that the platform itself gives, in
+    /// [`Identity::roles`], is not the tenant's to take.
+    pub async fn unassign_role(&self, tenant: &str, user: &str, role: &str) -> HostResult<bool> {
+        let (tenant, user, role) = (TenantId::parse(tenant)?, UserId::parse(user)?, RoleName::parse(role)?);
+        self.run(|inner| async move { inner.unassign_role(&tenant, &user, &role).await }).await
+    }
+
+    /// Who has which role in a tenant, by user and then by role.
+    pub async fn role_assignments(&self, tenant: &str) -> HostResult<Vec<RoleAssignment>> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move { inner.role_assignments(&tenant).await }).await
     }
 
     /// Records as this identity sees them: the platform's edge, where permissions are checked.

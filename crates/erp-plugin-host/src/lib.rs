@@ -23,6 +23,7 @@ mod invoke;
 mod lifecycle;
 mod locks;
 mod report;
+mod roles;
 mod schema;
 mod slots;
 mod tenants;

@@ -93,6 +93,12 @@ impl PermissionSet {
         ["*"].into_iter().collect()
     }
 
+    /// Adds another set's to them.
+    pub fn merge(&mut self, other: Self) {
+        self.exact.extend(other.exact);
+        self.prefixes.extend(other.prefixes);
+    }
+
     /// Whether this permission is among them.
     #[must_use]
     pub fn allows(&self, permission: &str) -> bool {
@@ -131,5 +137,9 @@ mod tests {
         }
         assert!(PermissionSet::all().allows("anything.at.all"));
         assert!(!PermissionSet::none().allows(""));
+        let mut both = PermissionSet::none();
+        both.merge(set);
+        both.merge(["crm.lead.get"].into_iter().collect());
+        assert!(both.allows("sales.order.delete") && both.allows("crm.lead.get") && !both.allows("crm.lead"));
     }
 }

@@ -129,6 +129,59 @@ name!(
     }
 );
 
+name!(
+    /// A role of a tenant. The platform's own string, as a user's id is: `clerk`, `sales.manager`.
+    RoleName,
+    "role name",
+    "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit",
+    is_platform_id
+);
+name!(
+    /// The name of one permission, whose first segment is the plugin that it is about: `inventory.item.update`,
+    /// `inventory.item.read.field:cost`.
+    PermissionName,
+    "permission",
+    "2 to 8 segments of a-z 0-9 _ - joined by dots, the last of which may be field:NAME, at most 160 bytes; write \
+     PLUGIN.ENTITY.VERB, such as inventory.item.update",
+    is_permission
+);
+name!(
+    /// The permissions that a role gives: one of them (`inventory.item.update`), all that begin with some segments
+    /// (`inventory.*`), or all there are (`*`).
+    PermissionPattern,
+    "permission pattern",
+    "a permission such as inventory.item.update, or whole segments of one and then .* such as inventory.*, or * alone \
+     for everything; segments of a-z 0-9 _ - joined by dots, at most 8 of them and 160 bytes",
+    |text| {
+        let Some(prefix) = text.strip_suffix('*') else { return is_permission(text) };
+        match prefix.strip_suffix('.') {
+            None => prefix.is_empty(),
+            Some(segments) => {
+                text.len() <= LONGEST_PERMISSION
+                    && segments.split('.').count() < MOST_SEGMENTS
+                    && segments.split('.').all(is_segment)
+            }
+        }
+    }
+);
+
+/// The longest permission and pattern of permissions, in bytes.
+const LONGEST_PERMISSION: usize = 160;
+/// The most segments of a permission.
+const MOST_SEGMENTS: usize = 8;
+
+fn is_permission(text: &str) -> bool {
+    let Some((before, last)) = text.rsplit_once('.') else { return false };
+    text.len() <= LONGEST_PERMISSION
+        && before.split('.').count() < MOST_SEGMENTS
+        && before.split('.').all(is_segment)
+        && (is_segment(last) || last.strip_prefix("field:").is_some_and(is_identifier))
+}
+
+fn is_segment(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_segment_byte)
+}
+
 /// A plugin's tables are called `<plugin>__<entity>`, with `-` as `_`, and their indexes `<table>__<field>__…`. A double
 /// or trailing hyphen could make one plugin's table another's index; and databases keep some prefixes for themselves.
 fn is_plugin_name(text: &str) -> bool {
@@ -171,6 +224,14 @@ impl PluginName {
     #[must_use]
     pub fn physical(&self) -> String {
         self.as_str().replace('-', "_")
+    }
+}
+
+impl PermissionName {
+    /// The first segment, which names the plugin: `inventory` of `inventory.item.update`.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        self.as_str().split('.').next().unwrap_or_default()
     }
 }
 
@@ -299,12 +360,51 @@ mod tests {
         for bad in ["a", "a.", ".a", "a..b", "A.b", "a.b.c.d.e.f.g.h.i", "a.*", "a.b c"] {
             assert!(EventType::parse(bad).is_err(), "{bad}");
         }
-        for good in ["northwind", "T-1", "0.a_b-C"] {
+        for good in ["northwind", "T-1", "0.a_b-C", "sales.manager"] {
             assert!(TenantId::parse(good).is_ok(), "{good}");
+            assert!(RoleName::parse(good).is_ok(), "{good}");
         }
         for bad in ["", "-a", "a/b", "a b", "ü", &"x".repeat(65)] {
             assert!(TenantId::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn permissions_and_their_patterns_are_whole_segments() {
+        let long = format!("{}.b", "a".repeat(160));
+        for good in ["a.b", "inventory.item.read.field:cost", "sub-plugin.item_2.x", "a.b.c.d.e.f.g.h"] {
+            assert!(PermissionName::parse(good).is_ok(), "{good}");
+            assert!(PermissionPattern::parse(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "a", "a.", ".a", "a..b", "A.b", "a.b c", "a.field:", "field:x", "a.field:x.b", "a.cost:x"]
+        {
+            assert!(PermissionName::parse(bad).is_err(), "{bad}");
+            assert!(PermissionPattern::parse(bad).is_err(), "{bad}");
+        }
+        for bad in ["a.b.c.d.e.f.g.h.i", long.as_str()] {
+            assert!(PermissionName::parse(bad).is_err() && PermissionPattern::parse(bad).is_err(), "{bad}");
+        }
+        for good in ["*", "inventory.*", "inventory.item.*", "a.b.c.d.e.f.g.*"] {
+            assert!(PermissionPattern::parse(good).is_ok(), "{good}");
+            assert!(PermissionName::parse(good).is_err(), "{good}");
+        }
+        for bad in [
+            "**",
+            ".*",
+            "a*",
+            "a.b*",
+            "*.a",
+            "a.*.b",
+            "a..*",
+            "a.field:*",
+            "a.field:x.*",
+            "a.b.c.d.e.f.g.h.*",
+        ] {
+            assert!(PermissionPattern::parse(bad).is_err(), "{bad}");
+        }
+        let error = PermissionPattern::parse("inv*").unwrap_err().to_string();
+        assert!(error.starts_with("invalid permission pattern \"inv*\": a permission such as"), "{error}");
     }
 
     #[test]

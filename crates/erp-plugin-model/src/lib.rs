@@ -22,6 +22,7 @@ pub mod limits;
 pub mod manifest;
 pub mod page;
 pub mod parse;
+pub mod role;
 pub mod schema;
 pub mod tenant_queue;
 pub mod time;
@@ -32,11 +33,13 @@ pub use entity_ref::EntityRef;
 pub use error::{ErrorCode, HostError};
 pub use identity::{Identity, IdentityKind, PermissionSet};
 pub use ids::{
-    EntityName, EventId, EventType, FieldName, InvocationId, PluginName, RecordId, TenantId, UserId, Version,
+    EntityName, EventId, EventType, FieldName, InvocationId, PermissionName, PermissionPattern, PluginName,
+    RecordId, RoleName, TenantId, UserId, Version,
 };
 pub use labels::Labels;
 pub use limits::Limits;
 pub use manifest::Manifest;
+pub use role::{Role, RoleAssignment};
 pub use schema::{EntitySchema, Field, FieldType, OnDelete};
 pub use tenant_queue::TenantQueue;
 pub use time::{Clock, IdGenerator};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ids::{FieldName, PluginName};
+use crate::ids::{FieldName, PermissionName, PluginName};
 use crate::{EntityRef, Labels, Value};
 
 /// Fields that the host sets on every record. No entity may declare one of these names.
@@ -238,6 +238,10 @@ pub struct Field {
     pub max_length: Option<u32>,
     /// The form a text must have.
     pub pattern: Option<Pattern>,
+    /// What a user must be permitted to see it; without one, whoever may read the record.
+    pub read_permission: Option<PermissionName>,
+    /// What a user must be permitted to give it a value; without one, whoever may write the record.
+    pub write_permission: Option<PermissionName>,
     /// What people see.
     pub label: Labels,
     /// The name that it had in an earlier version of its plugin.
@@ -282,6 +286,7 @@ pub struct EntitySchema {
     pub display: Option<FieldName>,
     fields: Vec<Field>,
     by_name: Vec<(FieldName, usize)>,
+    guarded: bool,
 }
 
 impl EntitySchema {
@@ -291,7 +296,9 @@ impl EntitySchema {
         let mut by_name: Vec<_> =
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)).collect();
         by_name.sort();
-        Self { name, kind: EntityKind::Declared, title, display, fields, by_name }
+        let guarded =
+            fields.iter().any(|field| field.read_permission.is_some() || field.write_permission.is_some());
+        Self { name, kind: EntityKind::Declared, title, display, fields, by_name, guarded }
     }
 
     /// A dynamic entity: its record is the host's fields and a JSON document.
@@ -304,6 +311,7 @@ impl EntitySchema {
             display: None,
             fields: Vec::new(),
             by_name: Vec::new(),
+            guarded: false,
         }
     }
 
@@ -357,6 +365,12 @@ impl EntitySchema {
             Field { column, ..field.clone() }
         });
         Self { fields: fields.collect(), ..self.clone() }
+    }
+
+    /// Whether any field takes a permission of its own.
+    #[must_use]
+    pub fn has_guarded_fields(&self) -> bool {
+        self.guarded
     }
 
     /// Whether records hold one JSON document in place of typed columns.

@@ -15,7 +15,7 @@ use erp_plugin_storage::{
 
 use crate::fixture::{
     ALPHA, BETA, done, event, installation, invocation, json, new_id, new_uuid, platform, plugin, publish,
-    stamp, subscribe, tenant, text, time, update, work, write,
+    role, stamp, subscribe, tenant, text, time, update, user, work, write,
 };
 
 /// Two entities, of which one has a field of every type, and one refers to the other.
@@ -204,6 +204,10 @@ async fn records(storage: &Arc<dyn Storage>, tenant: &str, entities: &Entities) 
     transaction.delete(&entities.note, documents[3].0, stamp()).await.unwrap();
     for (key, value) in [("colour", "\"red\""), ("size", " 1.50")] {
         transaction.set_config(&plugin("suite"), key, Some(value)).await.unwrap();
+    }
+    for role in [role("clerk", &["suite.code.read", "suite.sample.*"]), role("Nothing", &[])] {
+        transaction.set_role(&role).await.unwrap();
+        assert!(transaction.assign_role(&user("anna"), &role.name).await.unwrap());
     }
     transaction.commit(None).await.unwrap();
     (codes, documents[0].0)

@@ -15,7 +15,7 @@ use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, LogLine, Usage};
 use erp_plugin_model::{
     EntityRef, EntitySchema, ErrorCode, Field, FieldName, FieldType, InvocationId, Labels, OnDelete,
-    PluginName, RecordId, TenantId, Value, Version,
+    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Value, Version,
 };
 use erp_plugin_storage::{
     ActivationState, Change, Entity, InsertOutcome, Mode, NewRecord, PlatformScope, PlatformTransaction,
@@ -119,6 +119,8 @@ pub(crate) fn optional(name: &str, field_type: FieldType) -> Field {
         min: None,
         max: None,
         max_length: None,
+        read_permission: None,
+        write_permission: None,
         pattern: None,
         label: Labels::default(),
         renamed_from: None,
@@ -413,4 +415,22 @@ pub(crate) async fn done(storage: &Arc<dyn Storage>, delivery: &Delivery) {
     let mut transaction = write(storage, delivery.tenant.as_str()).await;
     assert!(transaction.mark_done(delivery).await.unwrap());
     transaction.commit(None).await.unwrap();
+}
+
+pub(crate) fn user(id: &str) -> UserId {
+    UserId::parse(id).unwrap()
+}
+
+pub(crate) fn role_name(name: &str) -> RoleName {
+    RoleName::parse(name).unwrap()
+}
+
+/// A role with these permissions.
+pub(crate) fn role(name: &str, permissions: &[&str]) -> Role {
+    Role::new(role_name(name), permissions.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+/// Pairs of user and role.
+pub(crate) fn assignments(pairs: &[(&str, &str)]) -> Vec<RoleAssignment> {
+    pairs.iter().map(|(of, name)| RoleAssignment { user: user(of), role: role_name(name) }).collect()
 }

@@ -29,14 +29,17 @@ use erp_plugin_model::evolution::{Archived, Check, Step};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
-use erp_plugin_model::{EntityRef, EntitySchema, FieldName, PluginName, RecordId, TenantId, Value, Version};
+use erp_plugin_model::{
+    EntityRef, EntitySchema, FieldName, PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId,
+    UserId, Value, Version,
+};
 use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Change, Clashes,
     Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events,
     Failure, InsertOutcome, JournalReader, Ledger, LogQuery, Moved, NewRecord, Parked, PlatformScope,
     PlatformTransaction, PluginVersion, QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape,
-    RestoreOutcome, SchemaAdmin, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope,
-    Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which,
+    RestoreOutcome, Roles, SchemaAdmin, Stamp, Storage, StorageResult, StoredLogLine, Subscription,
+    TenantScope, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -307,6 +310,15 @@ operations! {
             fn set_activation(state: &ActivationState, subscriptions: &[Subscription]) -> ();
             fn config(plugin: &PluginName) -> Vec<(String, String)>;
             fn set_config(plugin: &PluginName, key: &str, value: Option<&str>) -> ();
+        }
+        Roles {
+            fn roles() -> Vec<Role>;
+            fn set_role(role: &Role) -> ();
+            fn remove_role(role: &RoleName) -> bool;
+            fn assign_role(user: &UserId, role: &RoleName) -> bool;
+            fn unassign_role(user: &UserId, role: &RoleName) -> bool;
+            fn roles_of(user: &UserId, beside: &[RoleName]) -> Vec<Role>;
+            fn role_assignments() -> Vec<RoleAssignment>;
         }
         DynamicEntities {
             fn create_dynamic(entity: &Entity) -> CreateDynamic;

@@ -190,6 +190,14 @@ macro_rules! each_case {
                 the_platforms_configuration_is_one,
                 lifecycle_marks_go_with_a_rollback,
             ],
+            roles: [
+                a_role_is_made_replaced_and_removed,
+                a_role_that_is_replaced_stays_with_its_users,
+                a_role_is_assigned_and_taken_away,
+                removing_a_role_takes_it_from_its_users,
+                a_users_roles_come_with_those_named_beside_them,
+                roles_go_with_a_rollback,
+            ],
             schema: [
                 making_an_entity_again_changes_nothing,
                 an_entity_made_from_another_schema_is_left_alone,
@@ -226,6 +234,7 @@ macro_rules! each_case {
                 one_id_in_two_tenants_is_two_records,
                 names_that_are_nearly_equal_are_two_tenants,
                 configuration_activation_journal_and_events_are_the_tenants_own,
+                roles_and_who_has_them_are_the_tenants_own,
                 a_transaction_after_anothers_carries_nothing_of_it,
             ],
             transactions: [

@@ -54,6 +54,7 @@ mod reading;
 mod records;
 mod registry;
 mod reshape;
+mod roles;
 mod row;
 mod scanned;
 mod schema;

@@ -57,10 +57,12 @@ const APP: &str = "SET LOCAL ROLE erp_plugin_app";
 const APP_IN_A: &str = "SET LOCAL ROLE erp_plugin_app; SET LOCAL erp_plugin.tenant = 'a'";
 const WORKER: &str = "SET LOCAL ROLE erp_plugin_worker";
 /// The system's tables that hold what is a tenant's, as far as the app role reads them.
-const TENANTS_TABLES: [&str; 8] = [
+const TENANTS_TABLES: [&str; 10] = [
     "activations",
     "subscriptions",
     "plugin_config",
+    "roles",
+    "role_assignments",
     "outbox",
     "streams",
     "deliveries",
@@ -117,6 +119,8 @@ async fn a_tenant_sees_its_own_records_and_changes_no_others() {
         into_b.as_str(),
         "UPDATE erp_plugin.suite__note SET tenant_id = 'b'",
         "INSERT INTO erp_plugin.plugin_config (tenant_id, plugin, key, value) VALUES ('b', 'suite', 'k', '1')",
+        "INSERT INTO erp_plugin.roles (tenant_id, role, permissions) VALUES ('b', 'clerk', '*')",
+        "INSERT INTO erp_plugin.role_assignments (tenant_id, user_id, role) VALUES ('b', 'anna', 'clerk')",
         "INSERT INTO erp_plugin.outbox (tenant_id, id, event_type, key, payload, publisher, invocation, ordinal, depth,
              published_at) VALUES ('b', gen_random_uuid(), 'a.b', 'k', '1', 'core', gen_random_uuid(), 1, 0, now())",
     ] {

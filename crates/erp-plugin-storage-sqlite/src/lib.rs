@@ -48,6 +48,7 @@ mod readers;
 mod records;
 mod registry;
 mod reshape;
+mod roles;
 mod row;
 mod schema;
 mod search;

@@ -30,6 +30,8 @@ fn field(name: &str, field_type: FieldType) -> Field {
         min: None,
         max: None,
         max_length: None,
+        read_permission: None,
+        write_permission: None,
         pattern: None,
         label: Labels::default(),
         renamed_from: None,

@@ -36,6 +36,8 @@ fn entity() -> Entity {
         min: None,
         max: None,
         max_length: None,
+        read_permission: None,
+        write_permission: None,
         pattern: None,
         label: Labels::default(),
         renamed_from: None,

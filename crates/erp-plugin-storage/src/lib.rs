@@ -7,7 +7,7 @@
 //! - [`Storage`] opens transactions. A [`Transaction`] belongs to one tenant for life: the scope is given once, when
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
-//! - [`Records`], [`Events`], [`Activation`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
+//! - [`Records`], [`Events`], [`Activation`], [`Roles`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
 //! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
@@ -31,6 +31,7 @@ pub mod layout;
 pub mod moves;
 mod records;
 mod registry;
+mod roles;
 mod schema;
 mod scope;
 mod transaction;
@@ -51,6 +52,7 @@ pub use records::{
     Records, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
 };
 pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
+pub use roles::{Roles, permissions_text, role_from_text};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};
 pub use scope::{PlatformScope, TenantScope};
 pub use transaction::{Mode, PlatformTransaction, Storage, Transaction, TransactionOptions};

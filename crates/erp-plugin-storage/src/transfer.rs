@@ -29,6 +29,10 @@ pub enum TenantTable<'e> {
     Subscriptions,
     /// Plugin, key; JSON text.
     Config,
+    /// Role; its permissions, with a space between two.
+    Roles,
+    /// User, role.
+    RoleAssignments,
     /// Events that the dispatcher has numbered. The number; id, type, key, payload, publisher, invocation, ordinal,
     /// caused by, depth, when. No two events of a database have one number, whoever's they are.
     NumberedEvents,
@@ -50,10 +54,12 @@ pub enum TenantTable<'e> {
 impl TenantTable<'_> {
     /// The system's own, in the order in which they are taken in. The unnumbered events of all tenants come after the
     /// numbered ones of all, so that they get later numbers.
-    pub const SYSTEM: [TenantTable<'static>; 9] = [
+    pub const SYSTEM: [TenantTable<'static>; 11] = [
         TenantTable::Activations,
         TenantTable::Subscriptions,
         TenantTable::Config,
+        TenantTable::Roles,
+        TenantTable::RoleAssignments,
         TenantTable::Invocations,
         TenantTable::LogLines,
         TenantTable::NumberedEvents,
@@ -69,6 +75,8 @@ impl TenantTable<'_> {
             Self::Activations => "activations".to_owned(),
             Self::Subscriptions => "subscriptions".to_owned(),
             Self::Config => "configuration".to_owned(),
+            Self::Roles => "roles".to_owned(),
+            Self::RoleAssignments => "role assignments".to_owned(),
             Self::NumberedEvents => "numbered events".to_owned(),
             Self::UnnumberedEvents => "unnumbered events".to_owned(),
             Self::Deliveries => "deliveries".to_owned(),
@@ -84,8 +92,9 @@ impl TenantTable<'_> {
     pub fn key(&self) -> usize {
         match self {
             Self::Deliveries | Self::LogLines => 3,
-            Self::Subscriptions | Self::Config | Self::Streams => 2,
+            Self::Subscriptions | Self::Config | Self::RoleAssignments | Self::Streams => 2,
             Self::Activations
+            | Self::Roles
             | Self::NumberedEvents
             | Self::UnnumberedEvents
             | Self::Invocations
@@ -101,6 +110,8 @@ impl TenantTable<'_> {
             Self::Activations => vec![String, String, Boolean, Boolean],
             Self::Subscriptions => vec![String, Integer, String, Boolean],
             Self::Config => vec![String, String, Text],
+            Self::Roles => vec![String, Text],
+            Self::RoleAssignments => vec![String, String],
             Self::NumberedEvents | Self::UnnumberedEvents => {
                 vec![Integer, Uuid, String, String, Text, String, Uuid, Integer, String, Integer, DateTime]
             }

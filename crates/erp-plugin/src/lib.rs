@@ -45,8 +45,9 @@ pub use erp_plugin_host_api::{
 };
 pub use erp_plugin_model::{
     Clock, EntityRef, ErrorCode, EventId, EventType, HostError, IdGenerator, Identity, IdentityKind,
-    InvocationId, Limits, Manifest, PermissionSet, PluginName, RecordId, TenantId, UserId, Version,
-    evolution, limits, manifest, schema, usage,
+    InvocationId, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet, PluginName, RecordId,
+    Role, RoleAssignment, RoleName, TenantId, UserId, Version, evolution, limits, manifest, role, schema,
+    usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,

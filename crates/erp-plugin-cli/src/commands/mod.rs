@@ -9,6 +9,7 @@ mod demo_data;
 mod inspect;
 mod limits;
 mod records;
+mod roles;
 mod run;
 mod schema;
 
@@ -41,6 +42,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Copy(copy::Arguments),
     Records(records::Arguments),
+    Roles(roles::Arguments),
     Db(db::Arguments),
     Schema(schema::Arguments),
     Backup(backup::BackupArguments),
@@ -59,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(arguments) => arguments.json,
         Command::Copy(arguments) => arguments.json,
         Command::Records(arguments) => arguments.json(),
+        Command::Roles(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Schema(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
@@ -83,6 +86,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Restore(arguments) => backup::restore(arguments),
         Command::Copy(arguments) => runtime.block_on(copy::run(arguments)),
         Command::Records(arguments) => runtime.block_on(records::run(arguments)),
+        Command::Roles(arguments) => runtime.block_on(roles::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),

@@ -22,6 +22,7 @@ fn every_command_is_listed_but_the_hidden_one() {
             "inspect",
             "copy",
             "records",
+            "roles",
             "db",
             "schema",
             "backup",
@@ -36,7 +37,9 @@ fn every_command_is_listed_but_the_hidden_one() {
 
 #[test]
 fn every_command_shows_how_it_is_called() {
-    for command in ["run", "inspect", "copy", "records", "backup", "restore", "demo", "demo-data", "limits"] {
+    for command in
+        ["run", "inspect", "copy", "records", "roles", "backup", "restore", "demo", "demo-data", "limits"]
+    {
         let help = erp_plugin([command, "--help"]).stdout;
         let examples =
             help.lines().filter(|line| line.starts_with(&format!("  erp-plugin {command}"))).count();
@@ -63,6 +66,16 @@ fn every_verb_of_records_shows_how_it_is_called() {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
         let help = erp_plugin(["records", verb, "--help"]).stdout;
         assert!(help.contains(&format!("erp-plugin records {verb} inventory.item ")), "{verb}: {help}");
+    }
+}
+
+#[test]
+fn every_verb_of_roles_shows_how_it_is_called() {
+    let help = erp_plugin(["roles", "--help"]).stdout;
+    for verb in ["list", "show", "set", "remove", "assign", "unassign"] {
+        assert!(help.contains(&format!("\n  {verb} ")), "{verb}: {help}");
+        let help = erp_plugin(["roles", verb, "--help"]).stdout;
+        assert!(help.contains(&format!("  erp-plugin roles {verb} ")), "{verb}: {help}");
     }
 }
 

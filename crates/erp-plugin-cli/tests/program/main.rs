@@ -8,5 +8,6 @@ mod inspect;
 mod place;
 mod program;
 mod records;
+mod roles;
 mod run;
 mod schema;

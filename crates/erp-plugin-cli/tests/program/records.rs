@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::place::{Place, on_every_backend};
-use crate::program::{Done, erp_plugin, plugin};
+use crate::program::{Done, bare, erp_plugin, file, plugin, with_manifest};
 
 on_every_backend! {
     a_record_is_inserted_read_changed_deleted_restored_and_purged
@@ -18,6 +18,7 @@ on_every_backend! {
     refused_lines_are_named_and_the_others_are_in
     a_large_export_and_import_go_page_by_page
     a_user_may_what_the_permissions_say
+    a_table_has_no_column_for_a_field_that_its_reader_may_not_see
     what_is_not_there_is_named_with_the_way_out
 }
 
@@ -25,7 +26,7 @@ const NOTE: &str = "test-sample.note";
 
 impl Place {
     /// Installs the plugin, and enables it in a tenant.
-    fn install(&self, tenant: &str) {
+    pub(crate) fn install(&self, tenant: &str) {
         let done = erp_plugin([
             "run",
             &plugin("test-sample"),
@@ -355,6 +356,34 @@ fn a_user_may_what_the_permissions_say(place: &Place) {
         done.error().starts_with("lines 1 to 1 are not in, 0 records before them are: bob lacks"),
         "{done:?}"
     );
+}
+
+fn a_table_has_no_column_for_a_field_that_its_reader_may_not_see(place: &Place) {
+    const MANIFEST: &str = r#"{"manifest":1,
+        "plugin":{"name":"shop","version":"1.0.0","contract":"0"},
+        "entities":{"item":{"fields":{
+            "cost":{"type":"integer","read-permission":"shop.item.read.field:cost"},
+            "name":{"type":"string"}
+        }}}}"#;
+    let (_folder, shop) = file("shop.component.wasm", with_manifest(&bare(), MANIFEST));
+    let common = ["--db", &place.database, "--tenant", "acme"];
+    let run = ["run", &shop, "--event", "order.created", "--payload", "{}"];
+    assert_eq!(erp_plugin(run.iter().chain(&common)).code, Some(0));
+    let records = |words: &[&str]| erp_plugin(["records"].iter().chain(words).chain(&common));
+    let export = |more: &[&str]| {
+        let done = records(&[&["export", "shop.item", "--format", "csv", "--user", "ada"], more].concat());
+        let columns = |line: &str| line.split(',').skip(6).collect::<Vec<_>>().join(",");
+        done.stdout.lines().map(columns).collect::<Vec<_>>()
+    };
+    let read = ["--permission", "shop.item.read"];
+    let cost = [&read[..], &["--permission", "shop.item.read.field:cost"]].concat();
+    // Without records there is the head.
+    assert_eq!((export(&read), export(&cost)), (vec!["name".to_owned()], vec!["cost,name".to_owned()]));
+    assert_eq!(records(&["insert", "shop.item", r#"{"cost":7,"name":"a"}"#]).code, Some(0));
+    assert_eq!(export(&read), ["name", "a"]);
+    assert_eq!(export(&cost), ["cost,name", "7,a"]);
+    let sorted = records(&[&["query", "shop.item", "--sort", "cost", "--user", "ada"][..], &read].concat());
+    assert!(sorted.error().contains("unknown field \"cost\" of shop.item; its fields: name"), "{sorted:?}");
 }
 
 fn what_is_not_there_is_named_with_the_way_out(place: &Place) {

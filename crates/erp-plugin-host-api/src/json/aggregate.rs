@@ -3,13 +3,14 @@
 use erp_plugin_model::filter::Column;
 use erp_plugin_model::parse::{MAX_SAFE_INTEGER, quote, write_wide_decimal};
 use erp_plugin_model::schema::FieldType;
-use erp_plugin_model::{EntitySchema, FieldName, HostError};
+use erp_plugin_model::{FieldName, HostError};
 use erp_plugin_storage::{AggregateOutcome, Figure, FigureValue, MAX_FIGURES, MAX_GROUP_COLUMNS};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::filter::{column, column_type};
 use super::{verify, write};
+use crate::fields::Seen;
 
 /// The groups of an aggregate that names no limit, and the most that it may name.
 const DEFAULT_LIMIT: u32 = 100;
@@ -69,7 +70,7 @@ struct RawSpec {
 }
 
 /// Reads what is to be computed.
-pub(crate) fn read(schema: &EntitySchema, bytes: &[u8]) -> Result<Spec, HostError> {
+pub(crate) fn read(seen: Seen<'_>, bytes: &[u8]) -> Result<Spec, HostError> {
     let text = verify::json("aggregate", bytes)?;
     let RawSpec { group_by, figures, limit } =
         serde_json::from_str(text).map_err(|error| HostError::invalid(format!("aggregate: {error}")))?;
@@ -97,7 +98,7 @@ pub(crate) fn read(schema: &EntitySchema, bytes: &[u8]) -> Result<Spec, HostErro
         if keys.iter().any(|key| key.name == name) {
             return Err(HostError::invalid(format!("aggregate: group_by names {} twice", quote(&name))));
         }
-        keys.push(ordered(schema, "group_by", name)?);
+        keys.push(ordered(seen, "group_by", name)?);
     }
     let mut named = Vec::with_capacity(figures.len());
     for (name, json) in figures {
@@ -112,13 +113,13 @@ pub(crate) fn read(schema: &EntitySchema, bytes: &[u8]) -> Result<Spec, HostErro
                 "aggregate: \"{name}\" is a figure and a field to group by; call the figure something else"
             )));
         }
-        let kind = figure(schema, &name, &json)?;
+        let kind = figure(seen, &name, &json)?;
         named.push((name, kind));
     }
     Ok(Spec { group_by: keys, figures: named, limit })
 }
 
-fn figure(schema: &EntitySchema, name: &str, json: &Json) -> Result<Kind, HostError> {
+fn figure(seen: Seen<'_>, name: &str, json: &Json) -> Result<Kind, HostError> {
     let wrong = || {
         HostError::invalid(format!(
             "aggregate: the figure \"{name}\" must be one of {{\"count\":true}}, {{\"sum\":\"field\"}}, \
@@ -131,18 +132,18 @@ fn figure(schema: &EntitySchema, name: &str, json: &Json) -> Result<Kind, HostEr
     let (Some((of, operand)), None) = (entries.next(), entries.next()) else { return Err(wrong()) };
     match (of.as_str(), operand) {
         ("count", Json::Bool(true)) => Ok(Kind::Count),
-        ("sum", Json::String(field)) => numbers(schema, name, field).map(Kind::Sum),
-        ("avg", Json::String(field)) => numbers(schema, name, field).map(Kind::Avg),
-        ("min", Json::String(field)) => ordered(schema, name, field.clone()).map(Kind::Min),
-        ("max", Json::String(field)) => ordered(schema, name, field.clone()).map(Kind::Max),
+        ("sum", Json::String(field)) => numbers(seen, name, field).map(Kind::Sum),
+        ("avg", Json::String(field)) => numbers(seen, name, field).map(Kind::Avg),
+        ("min", Json::String(field)) => ordered(seen, name, field.clone()).map(Kind::Min),
+        ("max", Json::String(field)) => ordered(seen, name, field.clone()).map(Kind::Max),
         _ => Err(wrong()),
     }
 }
 
 /// A column whose values have an order.
-fn ordered(schema: &EntitySchema, what: &str, name: String) -> Result<Named, HostError> {
-    let column = column(schema, &name)?;
-    match column_type(schema, &column) {
+fn ordered(seen: Seen<'_>, what: &str, name: String) -> Result<Named, HostError> {
+    let column = column(seen, &name)?;
+    match column_type(seen.schema, &column) {
         None => Err(HostError::invalid(format!(
             "aggregate: {what} names {}: of a dynamic entity only counts can be had, by id, version, created_at, \
              created_by, updated_at and updated_by; declare the field in plugin.toml",
@@ -162,8 +163,8 @@ fn ordered(schema: &EntitySchema, what: &str, name: String) -> Result<Named, Hos
 }
 
 /// A column of numbers.
-fn numbers(schema: &EntitySchema, what: &str, name: &str) -> Result<Named, HostError> {
-    let named = ordered(schema, what, name.to_owned())?;
+fn numbers(seen: Seen<'_>, what: &str, name: &str) -> Result<Named, HostError> {
+    let named = ordered(seen, what, name.to_owned())?;
     match named.field_type {
         FieldType::Integer | FieldType::Decimal { .. } => Ok(named),
         ref other => Err(HostError::invalid(format!(

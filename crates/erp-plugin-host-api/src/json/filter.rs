@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use super::row::unknown_field;
 use super::verify;
+use crate::fields::Seen;
 
 /// The most values of one filter, those of `$in` counted singly. What has no value in it, such as `{}` or `{"$in":[]}`,
 /// counts as one, so that this bounds the conditions as well: a backend may be able to take a thousand and no more.
@@ -24,20 +25,20 @@ pub(crate) struct ParsedFilter {
 }
 
 /// Reads a filter; empty bytes are `{}`.
-pub(crate) fn read(schema: &EntitySchema, bytes: &[u8]) -> Result<ParsedFilter, HostError> {
+pub(crate) fn read(seen: Seen<'_>, bytes: &[u8]) -> Result<ParsedFilter, HostError> {
     if bytes.is_empty() || bytes == b"{}" {
         return Ok(ParsedFilter { filter: Filter::everything(), source: Json::Object(Map::new()) });
     }
     let text = verify::json("filter", bytes)?;
     let source: Json = serde_json::from_str(text).map_err(|error| super::syntax_error("filter", &error))?;
-    let mut reader = Reader { schema, terms: 0 };
+    let mut reader = Reader { seen, terms: 0 };
     let filter = reader.object(&source)?;
     Ok(ParsedFilter { filter, source })
 }
 
-/// The column with this name.
-pub(crate) fn column(schema: &EntitySchema, name: &str) -> Result<Column, HostError> {
-    if let Some(position) = schema.position(name) {
+/// The column with this name. One that may not be seen is unknown here, for filters, sorts and figures alike.
+pub(crate) fn column(seen: Seen<'_>, name: &str) -> Result<Column, HostError> {
+    if let Some(position) = seen.position(name) {
         return Ok(Column::Field(position));
     }
     if let Some(system) = SystemField::ALL.into_iter().find(|system| system.as_str() == name) {
@@ -47,8 +48,8 @@ pub(crate) fn column(schema: &EntitySchema, name: &str) -> Result<Column, HostEr
         "tenant_id" | "deleted_at" => Err(HostError::invalid(format!(
             "field \"{name}\" cannot be named here: the host keeps to the caller's tenant and to records that live"
         ))),
-        _ if schema.is_dynamic() => Ok(Column::Document(name.to_owned())),
-        _ => Err(unknown_field(schema, name)),
+        _ if seen.schema.is_dynamic() => Ok(Column::Document(name.to_owned())),
+        _ => Err(unknown_field(seen.schema, name, &seen.names())),
     }
 }
 
@@ -64,7 +65,7 @@ pub(crate) fn column_type<'a>(schema: &'a EntitySchema, column: &Column) -> Opti
 }
 
 struct Reader<'a> {
-    schema: &'a EntitySchema,
+    seen: Seen<'a>,
     terms: usize,
 }
 
@@ -110,7 +111,7 @@ impl Reader<'_> {
     }
 
     fn field(&mut self, name: &str, json: &Json, all: &mut Vec<Filter>) -> Result<(), HostError> {
-        let column = column(self.schema, name)?;
+        let column = column(self.seen, name)?;
         let Json::Object(operators) = json else {
             all.push(match self.value(name, &column, json)? {
                 Value::Null => Filter::Absent(column),
@@ -170,7 +171,7 @@ impl Reader<'_> {
                 return Err(HostError::invalid(format!("filter on \"{name}\" compares the order of null")));
             }
             (value, comparison) => {
-                let ordered = column_type(self.schema, column)
+                let ordered = column_type(self.seen.schema, column)
                     .is_none_or(|found| found.is_ordered() || *found == FieldType::Text);
                 let equality = matches!(comparison, Comparison::Eq | Comparison::Ne);
                 if !ordered && !equality {
@@ -203,7 +204,7 @@ impl Reader<'_> {
     fn prefix(&mut self, name: &str, column: &Column, json: &Json) -> Result<Filter, HostError> {
         self.term()?;
         let is_text = matches!(
-            column_type(self.schema, column).as_deref(),
+            column_type(self.seen.schema, column).as_deref(),
             None | Some(FieldType::String | FieldType::Text | FieldType::Enum { .. })
         );
         match (json, is_text) {
@@ -219,7 +220,9 @@ impl Reader<'_> {
     /// The position of a field whose folds are kept.
     fn searchable(&self, name: &str, column: &Column) -> Result<usize, HostError> {
         let field = match column {
-            Column::Field(position) => self.schema.fields().get(*position).map(|field| (*position, field)),
+            Column::Field(position) => {
+                self.seen.schema.fields().get(*position).map(|field| (*position, field))
+            }
             Column::System(_) | Column::Document(_) => None,
         };
         match field {
@@ -263,7 +266,7 @@ impl Reader<'_> {
             return Ok(Value::Null);
         }
         let wrong = |reason: String| HostError::invalid(format!("filter on \"{name}\": the value {reason}"));
-        match column_type(self.schema, column).as_deref() {
+        match column_type(self.seen.schema, column).as_deref() {
             Some(FieldType::Json) => {
                 Err(wrong("cannot be compared: a json field can only be null or not".to_owned()))
             }
@@ -290,7 +293,8 @@ mod tests {
 
     fn terms(json: &str) -> Result<usize, HostError> {
         let schema = EntitySchema::dynamic(EntityRef::parse("suite.note").unwrap());
-        let mut reader = Reader { schema: &schema, terms: 0 };
+        let seen = Seen { schema: &schema, withheld: None };
+        let mut reader = Reader { seen, terms: 0 };
         reader.object(&serde_json::from_str(json).unwrap())?;
         Ok(reader.terms)
     }

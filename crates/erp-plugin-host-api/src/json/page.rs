@@ -2,17 +2,18 @@
 //! `"page_size"`. Every sort ends with the `id`, which goes in the direction of the last key named: `-created_at` is
 //! `created_at` descending and, among equals, `id` descending.
 
+use erp_plugin_model::HostError;
 use erp_plugin_model::filter::Column;
 use erp_plugin_model::page::{DEFAULT_LIMIT, MAX_LIMIT, MAX_SORT_KEYS, Page, SortKey, Start};
 use erp_plugin_model::parse::quote;
 use erp_plugin_model::schema::SystemField;
-use erp_plugin_model::{EntitySchema, HostError};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::cursor::{self, Binding};
 use super::filter::{column, column_type};
 use super::verify;
+use crate::fields::Seen;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +29,7 @@ struct RawPage {
 }
 
 /// Reads a page of what this filter finds; empty bytes are `{}`.
-pub(crate) fn read(schema: &EntitySchema, filter: &Json, bytes: &[u8]) -> Result<Page, HostError> {
+pub(crate) fn read(seen: Seen<'_>, filter: &Json, bytes: &[u8]) -> Result<Page, HostError> {
     let raw: RawPage = if bytes.is_empty() || bytes == b"{}" {
         RawPage::default()
     } else {
@@ -49,9 +50,11 @@ pub(crate) fn read(schema: &EntitySchema, filter: &Json, bytes: &[u8]) -> Result
                 "page: limit must be 1 to {MAX_LIMIT}, not {limit}; use the cursor for more"
             ))
         })?;
-    let sort = sort(schema, raw.sort.unwrap_or_default())?;
+    let sort = sort(seen, raw.sort.unwrap_or_default())?;
     let start = match (raw.cursor, raw.page) {
-        (Some(text), _) => Start::After(cursor::read(&Binding { schema, filter, sort: &sort }, &text)?),
+        (Some(text), _) => {
+            Start::After(cursor::read(&Binding { schema: seen.schema, filter, sort: &sort }, &text)?)
+        }
         (None, Some(0)) => return Err(HostError::invalid("page: page is counted from 1")),
         (None, Some(page)) => Start::Offset((page - 1).saturating_mul(u64::from(limit))),
         (None, None) => Start::Offset(raw.offset.unwrap_or(0)),
@@ -66,7 +69,7 @@ pub(crate) fn read(schema: &EntitySchema, filter: &Json, bytes: &[u8]) -> Result
     Ok(Page { limit, sort, start, total: raw.total })
 }
 
-fn sort(schema: &EntitySchema, names: Vec<String>) -> Result<Vec<SortKey>, HostError> {
+fn sort(seen: Seen<'_>, names: Vec<String>) -> Result<Vec<SortKey>, HostError> {
     if names.len() > MAX_SORT_KEYS {
         return Err(HostError::invalid(format!(
             "page: sort has {} fields, {MAX_SORT_KEYS} are allowed",
@@ -79,8 +82,8 @@ fn sort(schema: &EntitySchema, names: Vec<String>) -> Result<Vec<SortKey>, HostE
             Some(name) => (true, name),
             None => (false, name.as_str()),
         };
-        let column = column(schema, name)?;
-        match column_type(schema, &column) {
+        let column = column(seen, name)?;
+        match column_type(seen.schema, &column) {
             None => {
                 return Err(HostError::invalid(format!(
                     "page: sort by {}: a dynamic entity sorts by id, version, created_at, created_by, updated_at and \

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::syntax_error;
 use super::value::FieldSeed;
+use crate::fields::Seen;
 
 /// The top-level keys of a record as it came in.
 #[derive(Debug)]
@@ -21,15 +22,11 @@ pub(crate) struct Input<'a> {
 }
 
 /// Reads a record. Refuses unknown fields, keys that stand twice, another tenant's `tenant_id`, and every value that
-/// its field does not allow.
-pub(crate) fn read<'a>(
-    schema: &EntitySchema,
-    tenant: &TenantId,
-    data: &'a [u8],
-) -> Result<Input<'a>, HostError> {
+/// its field does not allow; and, before its value is looked at, a field that the caller may not write.
+pub(crate) fn read<'a>(seen: Seen<'_>, tenant: &TenantId, data: &'a [u8]) -> Result<Input<'a>, HostError> {
     let mut refusal = None;
-    let input = Input { values: vec![None; schema.fields().len()], system: Vec::new() };
-    let seed = RowSeed { schema, tenant, input, refusal: &mut refusal };
+    let input = Input { values: vec![None; seen.schema.fields().len()], system: Vec::new() };
+    let seed = RowSeed { seen, tenant, input, refusal: &mut refusal };
     let mut deserializer = serde_json::Deserializer::from_slice(data);
     seed.deserialize(&mut deserializer)
         .and_then(|input| deserializer.end().map(|()| input))
@@ -52,7 +49,7 @@ pub(crate) fn check_tenant(tenant: &TenantId, json: &str) -> Result<(), HostErro
 }
 
 struct RowSeed<'a, 'i> {
-    schema: &'a EntitySchema,
+    seen: Seen<'a>,
     tenant: &'a TenantId,
     input: Input<'i>,
     refusal: &'a mut Option<HostError>,
@@ -74,7 +71,8 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Input<'i>, A::Error> {
-        let Self { schema, tenant, mut input, refusal } = self;
+        let Self { seen, tenant, mut input, refusal } = self;
+        let schema = seen.schema;
         let mut tenant_given = false;
         while let Some(key) = map.next_key_seed(KeySeed(schema))? {
             let outcome = match key {
@@ -84,6 +82,10 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
                     else {
                         continue;
                     };
+                    if let Err(error) = seen.check_writable(position, field) {
+                        *refusal = Some(error);
+                        return Err(de::Error::custom("refused"));
+                    }
                     let value = map.next_value_seed(FieldSeed { field, refusal: &mut *refusal })?;
                     match slot.replace(value) {
                         None => Ok(()),
@@ -103,7 +105,7 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
                         Ok(())
                     }
                 }
-                Key::Unknown(name) => Err(unknown_field(schema, &name)),
+                Key::Unknown(name) => Err(unknown_field(schema, &name, &seen.names_in_data())),
             };
             if let Err(error) = outcome {
                 *refusal = Some(error);
@@ -114,9 +116,8 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
     }
 }
 
-/// The error for a field that the entity does not have.
-pub(crate) fn unknown_field(schema: &EntitySchema, name: &str) -> HostError {
-    let known: Vec<&str> = schema.fields().iter().map(|field| field.name.as_str()).collect();
+/// The error for a field that the entity does not have, or not for its caller, who knows these.
+pub(crate) fn unknown_field(schema: &EntitySchema, name: &str, known: &[&str]) -> HostError {
     HostError::invalid(format!(
         "unknown field {} of {}; its fields: {}",
         erp_plugin_model::parse::quote(name),

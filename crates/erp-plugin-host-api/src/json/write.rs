@@ -6,20 +6,28 @@ use erp_plugin_model::parse::{MAX_SAFE_INTEGER, write_decimal};
 use erp_plugin_model::schema::FieldType;
 use erp_plugin_model::time::{write_date, write_rfc3339};
 use erp_plugin_model::value::ValueRef;
-use erp_plugin_model::{EntitySchema, RecordId, TenantId};
+use erp_plugin_model::{RecordId, TenantId};
 use erp_plugin_storage::{RowView, StorageResult, SystemValues};
 
-/// Appends a record that a backend stands on.
+use crate::fields::Seen;
+
+/// Appends a record that a backend stands on, as far as it may be seen.
 pub(crate) fn record(
-    schema: &EntitySchema,
+    seen: Seen<'_>,
     tenant: &TenantId,
     row: &dyn RowView,
     out: &mut Vec<u8>,
 ) -> StorageResult<()> {
     system(tenant, &row.system()?, out);
+    let Seen { schema, withheld } = seen;
     if schema.is_dynamic() {
         if let ValueRef::Json(document) = row.field(0)? {
             splice(document, out);
+        }
+    } else if let Some(withheld) = withheld {
+        for (position, field) in schema.fields().iter().enumerate().filter(|(at, _)| !withheld.hides(*at)) {
+            key(field.name.as_str(), out);
+            value(&field.field_type, row.field(position)?, out);
         }
     } else {
         for (position, field) in schema.fields().iter().enumerate() {

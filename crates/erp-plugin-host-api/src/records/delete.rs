@@ -22,7 +22,9 @@ use erp_plugin_storage::{
 };
 
 use super::no_record;
+use crate::caller::Right;
 use crate::error::CallResult;
+use crate::fields::Seen;
 use crate::hooks::HookPoint;
 use crate::invocation::{Invocation, Verb};
 use crate::references::{References, Referrer};
@@ -217,7 +219,7 @@ impl Invocation {
         let name = &referrer.entity.schema().name;
         let doomed = plan.doomed.get(name).unwrap_or(&none);
         let staying = self.referring(referrer, ids, doomed, COUNTED).await?.len();
-        let field = referrer.field().map_or("", |field| field.name.as_str());
+        let field = self.called(referrer);
         let (count, refer) = match staying {
             0 => return Ok(()),
             1 => (format!("1 record of {name}"), "refers"),
@@ -229,10 +231,22 @@ impl Invocation {
         Err(HostError::new(
             ErrorCode::Rejected,
             format!(
-                "{named} {id} cannot be deleted: {count} {refer} to {to} in \"{field}\"; delete or change them first"
+                "{named} {id} cannot be deleted: {count} {refer} to {to} in {field}; delete or change them first"
             ),
         )
         .into())
+    }
+
+    /// How an error calls the field of a reference: its entity may be one that the caller has no right to.
+    fn called(&self, referrer: &Referrer) -> String {
+        let schema = referrer.entity.schema();
+        let right = self.caller.entities.get(&schema.name.to_string()).map_or(Right::No, |grant| grant.read);
+        let withheld = self.withheld(right, schema);
+        let seen = Seen { schema, withheld: withheld.as_ref() };
+        match (seen.hidden_from(referrer.position), referrer.field()) {
+            (Some(who), _) => format!("a field that {who} may not see"),
+            (None, field) => format!("\"{}\"", field.map_or("", |field| field.name.as_str())),
+        }
     }
 
     /// The records that refer to one of these, without some, until there are enough.

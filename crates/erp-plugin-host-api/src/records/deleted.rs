@@ -18,20 +18,21 @@ impl Invocation {
     /// deleted along with it is not restored along with it.
     pub async fn restore(&mut self, entity: &str, id: &str) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + id.len())?;
-        let entity = self.writable(entity, "restore")?.entity;
-        let schema = entity.schema();
+        let writable = self.writable(entity, "restore")?;
+        let (entity, seen) = (&writable.entity, writable.seen());
+        let schema = seen.schema;
         let Some(record) = RecordId::parse(id) else { return Err(no_record(schema, id).into()) };
         self.budget.row_written()?;
         self.hook(schema, HookPoint::BeforeRestore { entity: &schema.name, id: record }).await?;
         let tenant = self.tenant().clone();
-        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::with_capacity(RECORD) };
+        let mut sink = OneRecord { seen, tenant: &tenant, out: Vec::with_capacity(RECORD) };
         self.budget.statement();
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
-        match self.transaction().await?.restore(&entity, record, stamp, &mut sink).await? {
+        match self.transaction().await?.restore(entity, record, stamp, &mut sink).await? {
             RestoreOutcome::Restored => {
                 let out = sink.out;
-                self.wrote(Verb::Restore, &entity, record);
+                self.wrote(Verb::Restore, entity, record);
                 self.budget.transfer_written(out.len())?;
                 Ok(out)
             }
@@ -40,7 +41,7 @@ impl Invocation {
                 error.message.push_str(" among those that were deleted");
                 Err(error.into())
             }
-            RestoreOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
+            RestoreOutcome::Violates(violation) => Err(violated(seen, &violation, |_| false).into()),
         }
     }
 

@@ -10,10 +10,10 @@ impl Invocation {
     /// How many records fulfil the filter.
     pub async fn count(&mut self, entity: &str, filter: &[u8]) -> CallResult<u64> {
         self.enter(entity.len() + filter.len())?;
-        let entity = self.readable(entity).await?;
-        let filter = filter::read(entity.schema(), filter)?.filter;
+        let readable = self.readable(entity).await?;
+        let filter = filter::read(readable.seen(), filter)?.filter;
         self.budget.statement();
-        let counted = self.transaction().await?.count(&entity, &filter).await?;
+        let counted = self.transaction().await?.count(&readable.entity, &filter).await?;
         self.budget.rows_scanned(counted.rows_scanned);
         Ok(counted.count)
     }
@@ -28,10 +28,9 @@ impl Invocation {
     /// others are null. Of a dynamic entity's records only the host's own fields can be named.
     pub async fn aggregate(&mut self, entity: &str, filter: &[u8], spec: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + filter.len() + spec.len())?;
-        let entity = self.readable(entity).await?;
-        let schema = entity.schema();
-        let filter = filter::read(schema, filter)?.filter;
-        let spec = aggregate::read(schema, spec)?;
+        let readable = self.readable(entity).await?;
+        let filter = filter::read(readable.seen(), filter)?.filter;
+        let spec = aggregate::read(readable.seen(), spec)?;
         let rows_left = self.budget.rows_left();
         if rows_left == 0 {
             return Err(self.budget.too_many_rows());
@@ -39,7 +38,7 @@ impl Invocation {
         let limit = u32::try_from(rows_left).unwrap_or(u32::MAX).min(spec.limit);
         let wanted = Aggregate { group_by: spec.columns(), figures: spec.figures(), limit };
         self.budget.statement();
-        let outcome = self.transaction().await?.aggregate(&entity, &filter, &wanted).await?;
+        let outcome = self.transaction().await?.aggregate(&readable.entity, &filter, &wanted).await?;
         self.budget.rows_scanned(outcome.rows_scanned);
         self.budget.rows_read(outcome.groups.len() as u64);
         if outcome.has_more && limit < spec.limit {

@@ -7,6 +7,7 @@ use erp_plugin_storage::{Entity, InsertOutcome, NewRecord, Stamp, SystemValues};
 
 use super::{RECORD, Writable, required, violated};
 use crate::error::{CallError, CallResult};
+use crate::fields::Seen;
 use crate::hooks::HookPoint;
 use crate::invocation::{Invocation, Verb, Write};
 use crate::json::{batch, document, row, write};
@@ -15,27 +16,30 @@ impl Invocation {
     /// Inserts a record; returns all of it, with the fields that the host set.
     pub async fn insert(&mut self, entity: &str, data: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + data.len())?;
-        let Writable { entity, missing } = self.writable(entity, "insert")?;
-        let schema = entity.schema();
-        let values = self.new_values(schema, data)?;
+        let writable = self.writable(entity, "insert")?;
+        let (Writable { entity, missing, .. }, seen) = (&writable, writable.seen());
+        let (schema, missing) = (seen.schema, *missing);
+        let values = self.new_values(seen, data)?;
         self.budget.row_written()?;
         self.hook(schema, HookPoint::BeforeInsert { entity: &schema.name, data }).await?;
 
         let id = RecordId(self.services.ids.new_id(self.now));
-        let answer = self.inserted(schema, id, &values);
+        let answer = self.inserted(seen, id, &values);
         self.budget.transfer(answer.len())?;
         if missing {
-            self.make(&entity).await?;
+            self.make(entity).await?;
         }
         self.budget.statement();
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
-        match self.transaction().await?.insert(&entity, NewRecord { id, values: &values }, stamp).await? {
+        match self.transaction().await?.insert(entity, NewRecord { id, values: &values }, stamp).await? {
             InsertOutcome::Inserted => {
-                self.wrote(Verb::Insert, &entity, id);
+                self.wrote(Verb::Insert, entity, id);
                 Ok(answer)
             }
-            InsertOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
+            InsertOutcome::Violates(violation) => {
+                Err(violated(seen, &violation, not_default(schema, &values)).into())
+            }
         }
     }
 
@@ -46,13 +50,14 @@ impl Invocation {
     /// inserted and the call is refused.
     pub async fn insert_many(&mut self, entity: &str, data: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + data.len())?;
-        let Writable { entity, missing } = self.writable(entity, "insert")?;
-        let schema = entity.schema();
+        let writable = self.writable(entity, "insert")?;
+        let (Writable { entity, missing, .. }, seen) = (&writable, writable.seen());
+        let (schema, missing) = (seen.schema, *missing);
         let given = batch::read(data)?;
         let mut items: Vec<batch::Item> = Vec::with_capacity(given.len());
         let mut records = Vec::with_capacity(given.len());
         for (index, json) in given.iter().enumerate() {
-            match self.new_values(schema, json.as_bytes()) {
+            match self.new_values(seen, json.as_bytes()) {
                 Ok(values) => {
                     records.push((index, RecordId(self.services.ids.new_id(self.now)), values));
                     items.push(Ok(Vec::new()));
@@ -61,7 +66,7 @@ impl Invocation {
             }
         }
         let answers: Vec<_> =
-            records.iter().map(|(_, id, values)| self.inserted(schema, *id, values)).collect();
+            records.iter().map(|(_, id, values)| self.inserted(seen, *id, values)).collect();
         self.budget.room_for(answers.iter().map(|answer| answer.len() + batch::AROUND).sum())?;
         self.budget.rows_written(records.len() as u64)?;
         let mut allowed = Vec::with_capacity(records.len());
@@ -78,21 +83,23 @@ impl Invocation {
         }
         if !allowed.is_empty() {
             if missing {
-                self.make(&entity).await?;
+                self.make(entity).await?;
             }
             self.budget.statement();
             let (at, by) = (self.now, Arc::clone(&self.writer));
             let stamp = Stamp { at, by: &by };
             let rows: Vec<_> =
                 allowed.iter().map(|(_, id, values, _)| NewRecord { id: *id, values }).collect();
-            let outcomes = self.transaction().await?.insert_many(&entity, &rows, stamp).await?;
-            for ((index, id, _, answer), outcome) in allowed.into_iter().zip(outcomes) {
+            let outcomes = self.transaction().await?.insert_many(entity, &rows, stamp).await?;
+            for ((index, id, values, answer), outcome) in allowed.into_iter().zip(outcomes) {
                 let item = match outcome {
                     InsertOutcome::Inserted => {
-                        self.wrote(Verb::Insert, &entity, id);
+                        self.wrote(Verb::Insert, entity, id);
                         Ok(answer)
                     }
-                    InsertOutcome::Violates(violation) => Err(violated(schema, &violation)),
+                    InsertOutcome::Violates(violation) => {
+                        Err(violated(seen, &violation, not_default(schema, &values)))
+                    }
                 };
                 batch::put(&mut items, index, item);
             }
@@ -107,19 +114,19 @@ impl Invocation {
     }
 
     /// A new record's values out of JSON.
-    fn new_values(&self, schema: &EntitySchema, data: &[u8]) -> Result<Vec<Value>, HostError> {
-        if schema.is_dynamic() {
+    fn new_values(&self, seen: Seen<'_>, data: &[u8]) -> Result<Vec<Value>, HostError> {
+        if seen.schema.is_dynamic() {
             let input = document::read(self.tenant(), data)?;
             refuse_system(&input.system)?;
             Ok(vec![Value::Json(input.document()?)])
         } else {
-            let input = row::read(schema, self.tenant(), data)?;
+            let input = row::read(seen, self.tenant(), data)?;
             refuse_system(&input.system)?;
-            complete(schema, input.values)
+            complete(seen, input.values)
         }
     }
 
-    fn inserted(&self, schema: &EntitySchema, id: RecordId, values: &[Value]) -> Vec<u8> {
+    fn inserted(&self, seen: Seen<'_>, id: RecordId, values: &[Value]) -> Vec<u8> {
         let mut out = Vec::with_capacity(RECORD);
         let system = SystemValues {
             id,
@@ -130,12 +137,15 @@ impl Invocation {
             updated_by: &self.writer,
         };
         write::system(self.tenant(), &system, &mut out);
-        if schema.is_dynamic() {
+        if seen.schema.is_dynamic() {
             if let Some(Value::Json(document)) = values.first() {
                 write::splice(document, &mut out);
             }
         } else {
-            for (field, value) in schema.fields().iter().zip(values) {
+            for (position, (field, value)) in seen.schema.fields().iter().zip(values).enumerate() {
+                if !seen.shows(position) {
+                    continue;
+                }
                 write::key(field.name.as_str(), &mut out);
                 write::value(&field.field_type, value.as_ref(), &mut out);
             }
@@ -153,12 +163,21 @@ fn refuse_system(system: &[(&'static str, &str)]) -> Result<(), HostError> {
     Err(HostError::invalid(format!("the host sets {}; leave it out of the data", names.join(", "))))
 }
 
+/// The positions of what was given a value, as far as it still shows: the default that somebody gives is no news.
+fn not_default(schema: &EntitySchema, values: &[Value]) -> impl Fn(usize) -> bool {
+    |position| match (schema.fields().get(position), values.get(position)) {
+        (Some(field), Some(value)) => *value != field.default,
+        _ => false,
+    }
+}
+
 /// An insert's values: defaults where nothing was given.
-fn complete(schema: &EntitySchema, given: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
+fn complete(seen: Seen<'_>, given: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
     let mut values = Vec::with_capacity(given.len());
-    for (field, value) in schema.fields().iter().zip(given) {
+    for (position, (field, value)) in seen.schema.fields().iter().zip(given).enumerate() {
         values.push(match value {
             Some(Value::Null) | None if field.required && field.default.is_null() => {
+                seen.check_writable(position, field)?;
                 return Err(required(field.name.as_str()));
             }
             Some(Value::Null) | None => field.default.clone(),

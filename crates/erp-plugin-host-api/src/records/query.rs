@@ -4,11 +4,12 @@ use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::limits::LimitKind;
 use erp_plugin_model::page::{Page, Start};
 use erp_plugin_model::schema::SystemField;
-use erp_plugin_model::{EntitySchema, RecordId, TenantId, Value};
+use erp_plugin_model::{FieldName, RecordId, TenantId, Value};
 use erp_plugin_storage::{QueryOutcome, RecordSink, RowView, SinkFlow, StorageResult};
 
 use super::{OneRecord, RECORD, no_record};
 use crate::error::CallResult;
+use crate::fields::Seen;
 use crate::invocation::Invocation;
 use crate::json::cursor::Binding;
 use crate::json::{cursor, filter, page, write};
@@ -17,16 +18,17 @@ impl Invocation {
     /// The record that has this id, or `not-found`: also for another tenant's, and for a text that is no id.
     pub async fn get(&mut self, entity: &str, id: &str) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + id.len())?;
-        let entity = self.readable(entity).await?;
-        let schema = entity.schema();
+        let readable = self.readable(entity).await?;
+        let (entity, seen) = (&readable.entity, readable.seen());
+        let schema = seen.schema;
         let Some(record) = RecordId::parse(id) else { return Err(no_record(schema, id).into()) };
         if self.budget.rows_left() == 0 {
             return Err(self.budget.too_many_rows());
         }
         let tenant = self.tenant().clone();
-        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::with_capacity(RECORD) };
+        let mut sink = OneRecord { seen, tenant: &tenant, out: Vec::with_capacity(RECORD) };
         self.budget.statement();
-        if !self.transaction().await?.get(&entity, record, &mut sink).await? {
+        if !self.transaction().await?.get(entity, record, &mut sink).await? {
             return Err(no_record(schema, id).into());
         }
         let out = sink.out;
@@ -35,19 +37,28 @@ impl Invocation {
         Ok(out)
     }
 
+    /// The fields of an entity that whoever acts may not see, for a table that has a column for each of the others.
+    pub async fn unreadable_fields(&mut self, entity: &str) -> CallResult<Vec<FieldName>> {
+        self.enter(entity.len())?;
+        let readable = self.readable(entity).await?;
+        let seen = readable.seen();
+        let fields = seen.schema.fields().iter().enumerate();
+        Ok(fields.filter(|(at, _)| !seen.shows(*at)).map(|(_, field)| field.name.clone()).collect())
+    }
+
     /// Answers with a page of records that fulfil the filter: `{"items":[…],"next_cursor":"…"|null,"total":n?}`.
     pub async fn query(&mut self, entity: &str, filter: &[u8], page: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + filter.len() + page.len())?;
-        let entity = self.readable(entity).await?;
-        let schema = entity.schema();
-        let filter = filter::read(schema, filter)?;
-        let page = page::read(schema, &filter.source, page)?;
+        let readable = self.readable(entity).await?;
+        let (entity, seen) = (&readable.entity, readable.seen());
+        let filter = filter::read(seen, filter)?;
+        let page = page::read(seen, &filter.source, page)?;
         let max_bytes = self.budget.limits().call_bytes;
         let tenant = self.tenant().clone();
         let mut sink = PageSink {
-            schema,
+            seen,
             tenant: &tenant,
-            binding: Binding { schema, filter: &filter.source, sort: &page.sort },
+            binding: Binding { schema: seen.schema, filter: &filter.source, sort: &page.sort },
             limit: page.limit,
             rows_left: self.budget.rows_left(),
             max_bytes,
@@ -60,14 +71,14 @@ impl Invocation {
         self.budget.statement();
         let outcome = match by_id(&filter.filter, &page) {
             Some(id) => {
-                let found = self.transaction().await?.get(&entity, id, &mut sink).await?;
+                let found = self.transaction().await?.get(entity, id, &mut sink).await?;
                 QueryOutcome {
                     has_more: false,
                     total: page.total.then_some(u64::from(found)),
                     rows_scanned: 1,
                 }
             }
-            None => self.transaction().await?.query(&entity, &filter.filter, &page, &mut sink).await?,
+            None => self.transaction().await?.query(entity, &filter.filter, &page, &mut sink).await?,
         };
         let PageSink { rows, cursor, overflow, mut out, .. } = sink;
         self.budget.rows_read(u64::from(rows));
@@ -107,7 +118,7 @@ fn by_id(filter: &Filter, page: &Page) -> Option<RecordId> {
 
 /// Writes the records of a page as they are read, and stops when there are too many or too large.
 struct PageSink<'a> {
-    schema: &'a EntitySchema,
+    seen: Seen<'a>,
     tenant: &'a TenantId,
     binding: Binding<'a>,
     limit: u32,
@@ -129,7 +140,7 @@ impl RecordSink for PageSink<'_> {
         if self.rows > 0 {
             self.out.push(b',');
         }
-        write::record(self.schema, self.tenant, row, &mut self.out)?;
+        write::record(self.seen, self.tenant, row, &mut self.out)?;
         self.rows += 1;
         if self.out.len() as u64 > self.max_bytes {
             self.overflow = Some(LimitKind::CallBytes);

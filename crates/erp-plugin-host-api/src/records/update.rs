@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::{OneRecord, RECORD, no_record, required, violated};
 use crate::error::{CallError, CallResult};
+use crate::fields::Seen;
 use crate::hooks::HookPoint;
 use crate::invocation::{Invocation, Verb};
 use crate::json::{batch, document, row, syntax_error, write};
@@ -29,15 +30,16 @@ impl Invocation {
     /// Changes the given fields of the record that has this id and version; returns all of it.
     pub async fn update(&mut self, entity: &str, id: &str, data: &[u8], version: i64) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + id.len() + data.len())?;
-        let entity = self.writable(entity, "update")?.entity;
-        let schema = entity.schema();
-        let update = self.prepare_update(schema, id, version, data)?;
-        self.check_echo(&entity, &update).await?;
+        let writable = self.writable(entity, "update")?;
+        let (entity, seen) = (&writable.entity, writable.seen());
+        let schema = seen.schema;
+        let update = self.prepare_update(seen, id, version, data)?;
+        self.check_echo(seen, entity, &update).await?;
         self.budget.row_written()?;
         self.hook(schema, HookPoint::BeforeUpdate { entity: &schema.name, id: update.id, data }).await?;
 
         let tenant = self.tenant().clone();
-        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::with_capacity(RECORD) };
+        let mut sink = OneRecord { seen, tenant: &tenant, out: Vec::with_capacity(RECORD) };
         self.budget.statement();
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
@@ -45,11 +47,11 @@ impl Invocation {
         let outcome = self
             .transaction()
             .await?
-            .update(&entity, id, expected, change.as_change(), stamp, &mut sink)
+            .update(entity, id, expected, change.as_change(), stamp, &mut sink)
             .await?;
-        not_written(schema, id, expected, &outcome)?;
+        not_written(seen, id, expected, (&change, &outcome))?;
         let out = sink.out;
-        self.wrote(Verb::Update, &entity, id);
+        self.wrote(Verb::Update, entity, id);
         self.budget.transfer_written(out.len())?;
         Ok(out)
     }
@@ -59,14 +61,15 @@ impl Invocation {
     /// `{"items":[{"ok":{…}},{"error":{"index":1,"code":"conflict","message":"…"}}]}`.
     pub async fn update_many(&mut self, entity: &str, updates: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + updates.len())?;
-        let entity = self.writable(entity, "update")?.entity;
-        let schema = entity.schema();
+        let writable = self.writable(entity, "update")?;
+        let (entity, seen) = (&writable.entity, writable.seen());
+        let schema = seen.schema;
         let given = batch::read(updates)?;
         let mut items: Vec<batch::Item> = Vec::with_capacity(given.len());
         let mut prepared = Vec::with_capacity(given.len());
-        let mut seen = HashSet::new();
+        let mut ids = HashSet::new();
         for (index, json) in given.into_iter().enumerate() {
-            match self.prepare_item(schema, json, &mut seen) {
+            match self.prepare_item(seen, json, &mut ids) {
                 Ok((update, data)) => {
                     prepared.push((index, update, data));
                     items.push(Ok(Vec::new()));
@@ -78,7 +81,7 @@ impl Invocation {
         let mut allowed = Vec::with_capacity(prepared.len());
         for (index, update, data) in prepared {
             let point = HookPoint::BeforeUpdate { entity: &schema.name, id: update.id, data };
-            let checked = match self.check_echo(&entity, &update).await {
+            let checked = match self.check_echo(seen, entity, &update).await {
                 Ok(()) => self.hook(schema, point).await,
                 refused => refused,
             };
@@ -96,7 +99,7 @@ impl Invocation {
             let (at, by) = (self.now, Arc::clone(&self.writer));
             let stamp = Stamp { at, by: &by };
             let tenant = self.tenant().clone();
-            let mut sink = EachRecord { schema, tenant: &tenant, out: Vec::with_capacity(allowed.len()) };
+            let mut sink = EachRecord { seen, tenant: &tenant, out: Vec::with_capacity(allowed.len()) };
             let rows: Vec<_> = allowed
                 .iter()
                 .map(|(_, update)| RecordUpdate {
@@ -105,11 +108,12 @@ impl Invocation {
                     change: update.change.as_change(),
                 })
                 .collect();
-            let outcomes = self.transaction().await?.update_many(&entity, &rows, stamp, &mut sink).await?;
+            let outcomes = self.transaction().await?.update_many(entity, &rows, stamp, &mut sink).await?;
             let mut written = sink.out.into_iter();
             for ((index, update), outcome) in allowed.iter().zip(outcomes) {
-                let item = not_written(schema, update.id, update.expected, &outcome).map(|()| {
-                    self.wrote(Verb::Update, &entity, update.id);
+                let outcome = (&update.change, &outcome);
+                let item = not_written(seen, update.id, update.expected, outcome).map(|()| {
+                    self.wrote(Verb::Update, entity, update.id);
                     written.next().unwrap_or_default()
                 });
                 batch::put(&mut items, *index, item);
@@ -122,7 +126,7 @@ impl Invocation {
 
     fn prepare_update<'a>(
         &self,
-        schema: &EntitySchema,
+        seen: Seen<'_>,
         id: &str,
         version: i64,
         data: &'a [u8],
@@ -130,13 +134,14 @@ impl Invocation {
         let expected = Version::new(version).ok_or_else(|| {
             HostError::invalid(format!("version must be the one that was read, 1 or more, not {version}"))
         })?;
+        let schema = seen.schema;
         let (change, system) = if schema.is_dynamic() {
             let input = document::read(self.tenant(), data)?;
             // What is given alone is too long already; what it comes to with the rest, the storage knows.
             input.document()?;
             (OwnedChange::Document(input.fields), input.system)
         } else {
-            let input = row::read(schema, self.tenant(), data)?;
+            let input = row::read(seen, self.tenant(), data)?;
             (OwnedChange::Fields(given(schema, input.values)?), input.system)
         };
         let id = RecordId::parse(id).ok_or_else(|| no_record(schema, id))?;
@@ -146,14 +151,14 @@ impl Invocation {
     /// One of several updates, and its data as it was given.
     fn prepare_item<'a>(
         &self,
-        schema: &EntitySchema,
+        seen: Seen<'_>,
         json: &'a str,
-        seen: &mut HashSet<RecordId>,
+        ids: &mut HashSet<RecordId>,
     ) -> Result<(Prepared<'a>, &'a [u8]), HostError> {
         let item: Item<'a> = serde_json::from_str(json).map_err(|error| syntax_error("update", &error))?;
         let data = item.data.get().as_bytes();
-        let update = self.prepare_update(schema, &item.id, item.version, data)?;
-        if !seen.insert(update.id) {
+        let update = self.prepare_update(seen, &item.id, item.version, data)?;
+        if !ids.insert(update.id) {
             return Err(HostError::invalid(format!(
                 "the id {} stands twice; put all changes of a record into one",
                 quote(&item.id)
@@ -163,7 +168,7 @@ impl Invocation {
     }
 
     /// System fields in an update are accepted when they are what the record has: callers send back what they read.
-    async fn check_echo(&mut self, entity: &Entity, update: &Prepared<'_>) -> CallResult<()> {
+    async fn check_echo(&mut self, seen: Seen<'_>, entity: &Entity, update: &Prepared<'_>) -> CallResult<()> {
         let Prepared { id, expected, system, .. } = update;
         let (id, expected) = (*id, *expected);
         let changed = |name: &str| {
@@ -182,9 +187,9 @@ impl Invocation {
         if stored_needed.is_empty() {
             return Ok(());
         }
-        let schema = entity.schema();
+        let schema = seen.schema;
         let tenant = self.tenant().clone();
-        let mut sink = OneRecord { schema, tenant: &tenant, out: Vec::new() };
+        let mut sink = OneRecord { seen, tenant: &tenant, out: Vec::new() };
         self.budget.statement();
         if self.budget.rows_left() == 0 {
             return Err(self.budget.too_many_rows());
@@ -220,11 +225,12 @@ struct Item<'a> {
 
 /// The error of an update that was not made.
 fn not_written(
-    schema: &EntitySchema,
+    seen: Seen<'_>,
     id: RecordId,
     expected: Version,
-    outcome: &UpdateOutcome,
+    (change, outcome): (&OwnedChange, &UpdateOutcome),
 ) -> Result<(), HostError> {
+    let schema = seen.schema;
     match outcome {
         UpdateOutcome::Written => Ok(()),
         UpdateOutcome::NotFound => Err(no_record(schema, &id.to_string())),
@@ -232,7 +238,9 @@ fn not_written(
             ErrorCode::Conflict,
             format!("{} {id} has version {actual}, not {expected}; read it again", schema.name),
         )),
-        UpdateOutcome::Violates(violation) => Err(violated(schema, violation)),
+        UpdateOutcome::Violates(violation) => {
+            Err(violated(seen, violation, |position| change.gives(position)))
+        }
     }
 }
 
@@ -255,6 +263,10 @@ enum OwnedChange {
 }
 
 impl OwnedChange {
+    fn gives(&self, position: usize) -> bool {
+        matches!(self, Self::Fields(fields) if fields.iter().any(|(own, _)| *own == position))
+    }
+
     fn as_change(&self) -> Change<'_> {
         match self {
             Self::Fields(fields) => Change::Fields(fields),
@@ -265,7 +277,7 @@ impl OwnedChange {
 
 /// Writes each record apart.
 struct EachRecord<'a> {
-    schema: &'a EntitySchema,
+    seen: Seen<'a>,
     tenant: &'a TenantId,
     out: Vec<Vec<u8>>,
 }
@@ -273,7 +285,7 @@ struct EachRecord<'a> {
 impl RecordSink for EachRecord<'_> {
     fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow> {
         let mut out = Vec::with_capacity(RECORD);
-        write::record(self.schema, self.tenant, row, &mut out)?;
+        write::record(self.seen, self.tenant, row, &mut out)?;
         self.out.push(out);
         Ok(SinkFlow::Continue)
     }

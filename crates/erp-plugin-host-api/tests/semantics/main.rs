@@ -14,6 +14,7 @@ mod dynamic_queries;
 mod events;
 mod faults;
 mod field_options;
+mod field_permissions;
 mod field_types;
 mod figures;
 mod filters;

@@ -75,6 +75,13 @@ fn field(field: &Field) -> Json {
     if let Some(pattern) = &field.pattern {
         put("pattern", pattern.as_str().into());
     }
+    for (key, permission) in
+        [("read-permission", &field.read_permission), ("write-permission", &field.write_permission)]
+    {
+        if let Some(permission) = permission {
+            put(key, permission.as_str().into());
+        }
+    }
     if let Some(old) = &field.renamed_from {
         put("renamed-from", old.as_str().into());
     }
@@ -143,7 +150,7 @@ mod tests {
         e = { type = "enum", options = ["x", "y"], default = "x" }
         r = { type = "reference", entity = "other.kind", on-delete = "cascade" }
         j = { type = "json", default = { a = [1, 2] } }
-        f = { type = "file" }
+        f = { type = "file", read-permission = "shop.thing.read.field:f", write-permission = "shop.files" }
         n = { type = "string", search = true }
     "#;
 

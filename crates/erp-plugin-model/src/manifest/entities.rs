@@ -1,7 +1,7 @@
 //! `[entities.<name>]` and `[entities.<name>.fields.<name>]`.
 
 use super::{ManifestError, Table};
-use crate::ids::{EntityName, FieldName, PluginName};
+use crate::ids::{EntityName, FieldName, PermissionName, PluginName};
 use crate::schema::{
     DEFAULT_STRING, EntitySchema, Field, FieldType, HIDDEN_COLUMNS, MAX_FIELDS, MAX_OPTIONS, MAX_PRECISION,
     MAX_STRING, OnDelete, Pattern, SYSTEM_FIELDS,
@@ -162,6 +162,8 @@ fn field(
             ),
         ));
     }
+    let read_permission = permission(&mut table, "read-permission", plugin)?;
+    let write_permission = permission(&mut table, "write-permission", plugin)?;
     let label = table.labels("label")?;
     let field = Field {
         name,
@@ -175,6 +177,8 @@ fn field(
         max,
         max_length,
         pattern,
+        read_permission,
+        write_permission,
         label,
         renamed_from,
         column,
@@ -263,6 +267,23 @@ fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, M
             ));
         }
     })
+}
+
+/// A permission of the plugin's own: it cannot make its field depend on what another plugin's roles are given for.
+fn permission(
+    table: &mut Table<'_>,
+    key: &'static str,
+    plugin: &PluginName,
+) -> Result<Option<PermissionName>, ManifestError> {
+    let Some(text) = table.string(key)? else { return Ok(None) };
+    let name = PermissionName::parse(text).map_err(|error| table.error(key, format!("is an {error}")))?;
+    if name.plugin() != plugin.as_str() {
+        return Err(table.error(
+            key,
+            format!("is {text:?}; it must begin with the plugin's own name, such as {plugin}.{text}"),
+        ));
+    }
+    Ok(Some(name))
 }
 
 fn value(

@@ -51,6 +51,17 @@ fn a_manifest_reads_the_same_from_toml_and_from_canonical_json() {
 }
 
 #[test]
+fn a_field_may_take_permissions_of_the_plugins_own() {
+    let options = "max-length = 20\nread-permission = \"inventory.item.read.field:sku\"";
+    let manifest = Manifest::from_toml(&GOOD.replacen("max-length = 20", options, 1)).unwrap();
+    let item = &manifest.entities[0];
+    let sku = item.field("sku").unwrap();
+    assert_eq!(sku.read_permission.as_ref().unwrap().as_str(), "inventory.item.read.field:sku");
+    assert!(sku.write_permission.is_none() && item.has_guarded_fields());
+    assert!(!manifest.entities[1].has_guarded_fields());
+}
+
+#[test]
 fn a_reference_restricts_unless_it_says_otherwise_and_a_string_is_searchable_if_it_says_so() {
     use crate::schema::OnDelete;
     for (options, expected) in [
@@ -149,6 +160,21 @@ fn every_mistake_names_its_key_and_the_way_out() {
             "scale = 2",
             "scale = 2\nsearch = true",
             "entities.item.fields.price.search can be had on string fields only",
+        ),
+        (
+            "max-length = 20",
+            "read-permission = true",
+            "entities.item.fields.sku.read-permission must be a string, not true",
+        ),
+        (
+            "max-length = 20",
+            "read-permission = \"inventory.*\"",
+            "entities.item.fields.sku.read-permission is an invalid permission \"inventory.*\": 2 to 8 segments",
+        ),
+        (
+            "max-length = 20",
+            "write-permission = \"item.write\"",
+            "write-permission is \"item.write\"; it must begin with the plugin's own name, such as inventory.item.write",
         ),
         ("max-length = 20", "search = 1", "entities.item.fields.sku.search must be true or false"),
         ("display = \"sku\"", "display = \"skew\"", "entities.item.display names \"skew\""),

@@ -18,6 +18,7 @@ pub mod queries;
 pub mod records;
 pub mod references;
 pub mod registry;
+pub mod roles;
 pub mod schema;
 pub mod search;
 pub mod soft_delete;

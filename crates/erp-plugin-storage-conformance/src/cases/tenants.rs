@@ -14,8 +14,8 @@ use erp_plugin_storage::{
 };
 
 use crate::fixture::{
-    ALPHA, BETA, count, declare, event, get, given, insert, invocation, matching, optional, page, plugin,
-    query, read, seen, stamp, text, update, write,
+    ALPHA, BETA, assignments, count, declare, event, get, given, insert, invocation, matching, optional,
+    page, plugin, query, read, role, seen, stamp, text, update, user, write,
 };
 
 pub async fn every_verb_answers_for_anothers_record_as_for_none(storage: Arc<dyn Storage>) {
@@ -115,6 +115,30 @@ pub async fn configuration_activation_journal_and_events_are_the_tenants_own(sto
     assert_eq!(mine.event_count().await.unwrap(), 1);
     assert_eq!(mine.log(&log).await.unwrap().len(), 1);
     assert_eq!(mine.usage().await.unwrap().len(), 1);
+}
+
+pub async fn roles_and_who_has_them_are_the_tenants_own(storage: Arc<dyn Storage>) {
+    let (clerk, ada) = (role("clerk", &["inventory.*"]), user("ada"));
+    let mut mine = write(&storage, ALPHA).await;
+    mine.set_role(&clerk).await.unwrap();
+    assert!(mine.assign_role(&ada, &clerk.name).await.unwrap());
+    mine.commit(None).await.unwrap();
+
+    let mut theirs = write(&storage, BETA).await;
+    assert_eq!(theirs.roles().await.unwrap(), []);
+    assert_eq!(theirs.role_assignments().await.unwrap(), []);
+    assert_eq!(theirs.roles_of(&ada, std::slice::from_ref(&clerk.name)).await.unwrap(), []);
+    assert!(!theirs.assign_role(&ada, &clerk.name).await.unwrap());
+    // Nor can it change them.
+    assert!(!theirs.unassign_role(&ada, &clerk.name).await.unwrap());
+    assert!(!theirs.remove_role(&clerk.name).await.unwrap());
+    theirs.set_role(&role("clerk", &["*"])).await.unwrap();
+    assert_eq!(theirs.roles_of(&ada, &[]).await.unwrap(), []);
+    theirs.commit(None).await.unwrap();
+
+    let mut mine = read(&storage, ALPHA).await;
+    assert_eq!(mine.roles_of(&ada, &[]).await.unwrap(), [clerk]);
+    assert_eq!(mine.role_assignments().await.unwrap(), assignments(&[("ada", "clerk")]));
 }
 
 pub async fn a_transaction_after_anothers_carries_nothing_of_it(storage: Arc<dyn Storage>) {

@@ -98,6 +98,12 @@ sabotages! {
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
     "no tenant predicate in configuration": NoTenantPredicate::of(tenants::Statement::Config)
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
+    "no tenant predicate in the roles": NoTenantPredicate::of(tenants::Statement::Roles)
+        => tenants::roles_and_who_has_them_are_the_tenants_own;
+    "no tenant predicate in a user's roles": NoTenantPredicate::of(tenants::Statement::RolesOf)
+        => tenants::roles_and_who_has_them_are_the_tenants_own;
+    "no tenant predicate in removing a role": NoTenantPredicate::of(tenants::Statement::RemoveRole)
+        => tenants::roles_and_who_has_them_are_the_tenants_own;
     "no tenant predicate in the log": NoTenantPredicate::of(tenants::Statement::Log)
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
     "no tenant predicate in usage": NoTenantPredicate::of(tenants::Statement::Usage)
@@ -270,6 +276,10 @@ sabotages! {
     "failed invocations are not counted": system::NothingFails
         => journal::a_record_is_kept_with_a_commit_and_with_a_rollback;
     "dynamic entities without end": system::DynamicWithoutEnd => dynamic::a_plugin_has_a_limited_number_of_them;
+    "a role that is removed waits for another of its name": system::RolesComeBack::default()
+        => roles::removing_a_role_takes_it_from_its_users;
+    "a role that is not there can be assigned": system::AssignsAnything
+        => roles::a_role_is_assigned_and_taken_away;
     "a table of another schema will do": system::IfNotExists
         => schema::an_entity_made_from_another_schema_is_left_alone;
     "a tenant is new each time": system::IfNotExists => access::a_tenant_is_new_once;

@@ -1,9 +1,11 @@
 //! A backend that is careless with figures, and with its own tables.
 
+use std::sync::Mutex;
+
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use erp_plugin_model::filter::Filter;
-use erp_plugin_model::{EntitySchema, TenantId};
+use erp_plugin_model::{EntitySchema, Role, RoleAssignment, RoleName, TenantId, UserId};
 use erp_plugin_storage::{
     Aggregate, AggregateOutcome, CreateDynamic, Entity, FigureValue, LogQuery, PlatformTransaction,
     PluginVersion, StorageResult, StoredLogLine, UsageTotal,
@@ -164,5 +166,37 @@ impl Interceptor for TenantsByPrefix {
     ) -> StorageResult<bool> {
         let tenants = inner.tenants().await?;
         Ok(tenants.iter().any(|other| other.as_str().starts_with(tenant.as_str())))
+    }
+}
+
+/// `DELETE FROM roles` and nothing else: who had a role has the next one of its name.
+#[derive(Default)]
+pub(super) struct RolesComeBack(Mutex<Vec<RoleAssignment>>);
+
+#[async_trait]
+impl Interceptor for RolesComeBack {
+    async fn remove_role(&self, opened: &mut Opened, role: &RoleName) -> StorageResult<bool> {
+        let had = opened.inner().role_assignments().await?;
+        self.0.lock().unwrap().extend(had.into_iter().filter(|own| own.role == *role));
+        opened.inner().remove_role(role).await
+    }
+
+    async fn set_role(&self, opened: &mut Opened, role: &Role) -> StorageResult<()> {
+        opened.inner().set_role(role).await?;
+        let left: Vec<_> = self.0.lock().unwrap().extract_if(.., |own| own.role == role.name).collect();
+        for RoleAssignment { user, role } in left {
+            opened.inner().assign_role(&user, &role).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Nobody looks whether there is the role.
+pub(super) struct AssignsAnything;
+
+#[async_trait]
+impl Interceptor for AssignsAnything {
+    async fn assign_role(&self, opened: &mut Opened, user: &UserId, role: &RoleName) -> StorageResult<bool> {
+        opened.inner().assign_role(user, role).await.map(|_| true)
     }
 }

@@ -12,7 +12,10 @@ use erp_plugin_model::event::Delivery;
 use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
-use erp_plugin_model::{EntityRef, EntitySchema, FieldType, PluginName, RecordId, TenantId, Value, Version};
+use erp_plugin_model::{
+    EntityRef, EntitySchema, FieldType, PluginName, RecordId, Role, RoleName, TenantId, UserId, Value,
+    Version,
+};
 use erp_plugin_storage::{
     Aggregate, AggregateOutcome, Change, Counted, DeleteOutcome, Entity, FigureValue, InsertOutcome,
     LogQuery, NewRecord, QueryOutcome, RecordSink, RestoreOutcome, Stamp, Storage, StorageResult,
@@ -40,6 +43,9 @@ pub(super) enum Statement {
     MarkDone,
     EventCount,
     Config,
+    Roles,
+    RolesOf,
+    RemoveRole,
     Log,
     Usage,
 }
@@ -354,6 +360,41 @@ impl Interceptor for NoTenantPredicate {
             home(opened).await?;
         }
         Ok(config)
+    }
+
+    async fn roles(&self, opened: &mut Opened) -> StorageResult<Vec<Role>> {
+        let mut roles = opened.inner().roles().await?;
+        for other in self.others(Statement::Roles, opened) {
+            go(opened, &other).await?;
+            roles.extend(opened.inner().roles().await?);
+            home(opened).await?;
+        }
+        Ok(roles)
+    }
+
+    async fn roles_of(
+        &self,
+        opened: &mut Opened,
+        user: &UserId,
+        beside: &[RoleName],
+    ) -> StorageResult<Vec<Role>> {
+        let mut roles = opened.inner().roles_of(user, beside).await?;
+        for other in self.others(Statement::RolesOf, opened) {
+            go(opened, &other).await?;
+            roles.extend(opened.inner().roles_of(user, beside).await?);
+            home(opened).await?;
+        }
+        Ok(roles)
+    }
+
+    async fn remove_role(&self, opened: &mut Opened, role: &RoleName) -> StorageResult<bool> {
+        let mut removed = opened.inner().remove_role(role).await?;
+        for other in self.others(Statement::RemoveRole, opened) {
+            go(opened, &other).await?;
+            removed |= opened.inner().remove_role(role).await?;
+            home(opened).await?;
+        }
+        Ok(removed)
     }
 
     async fn log(&self, opened: &mut Opened, query: &LogQuery) -> StorageResult<Vec<StoredLogLine>> {

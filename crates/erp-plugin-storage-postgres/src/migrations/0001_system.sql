@@ -149,6 +149,22 @@ CREATE TABLE erp_plugin.plugin_config (
     PRIMARY KEY (tenant_id, plugin, key)
 );
 
+-- What a role gives: permissions and patterns of them, with a space between two.
+CREATE TABLE erp_plugin.roles (
+    tenant_id text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    permissions text NOT NULL,
+    PRIMARY KEY (tenant_id, role)
+);
+
+CREATE TABLE erp_plugin.role_assignments (
+    tenant_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant_id, user_id, role)
+);
+CREATE INDEX role_assignments_role ON erp_plugin.role_assignments (tenant_id, role);
+
 -- Events as published. `xact` is the transaction that published them: of two of which the second saw the first's
 -- commit, the second has the greater one; a negative one came with a copy, before all others. `seq` is given by the
 -- dispatcher, one after the other.
@@ -255,8 +271,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'activations', 'subscriptions', 'plugin_config', 'outbox', 'streams', 'deliveries', 'invocations', 'log_lines',
-        'schema_notes'
+        'activations', 'subscriptions', 'plugin_config', 'roles', 'role_assignments', 'outbox', 'streams', 'deliveries',
+        'invocations', 'log_lines', 'schema_notes'
     ] LOOP
         EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
@@ -278,7 +294,9 @@ GRANT SELECT ON erp_plugin.entities, erp_plugin.archives TO {app}, {worker};
 GRANT UPDATE (version) ON erp_plugin.entities TO {worker};
 GRANT SELECT, INSERT ON erp_plugin.schema_notes TO {app};
 GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations TO {app};
-GRANT SELECT, INSERT, UPDATE, DELETE ON erp_plugin.subscriptions, erp_plugin.plugin_config TO {app};
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles, erp_plugin.role_assignments
+    TO {app};
 GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines TO {app};
 GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
 GRANT SELECT ON erp_plugin.streams TO {app};
@@ -286,6 +304,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.active_versions,
     erp_plugin.system_config,
     erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,
-    erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.invocations,
-    erp_plugin.log_lines
+    erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles,
+    erp_plugin.role_assignments, erp_plugin.invocations, erp_plugin.log_lines
     TO {worker};

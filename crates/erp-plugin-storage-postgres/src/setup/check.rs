@@ -118,10 +118,11 @@ async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupEr
              ($1, 'SELECT INSERT', 'outbox invocations log_lines'),
              ($1, 'SELECT UPDATE', 'deliveries'),
              ($1, 'SELECT INSERT UPDATE', 'activations'),
-             ($1, 'SELECT INSERT UPDATE DELETE', 'subscriptions plugin_config'),
+             ($1, 'SELECT INSERT UPDATE DELETE', 'subscriptions plugin_config roles role_assignments'),
              ($2, 'SELECT', 'entities'),
              ($2, 'SELECT INSERT UPDATE DELETE', 'tenants components plugin_versions system_config outbox dispatcher \
-                 streams deliveries claim_turn activations subscriptions plugin_config invocations log_lines')
+                 streams deliveries claim_turn activations subscriptions plugin_config roles role_assignments \
+                 invocations log_lines')
          ), tables AS (
              SELECT c.oid, c.relname::text AS name, pg_get_userbyid(c.relowner)::text AS owner
              FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

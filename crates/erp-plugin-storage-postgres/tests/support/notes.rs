@@ -100,6 +100,8 @@ pub(crate) fn field(name: &str, field_type: FieldType) -> Field {
         min: None,
         max: None,
         max_length: None,
+        read_permission: None,
+        write_permission: None,
         pattern: None,
         label: Labels::default(),
         renamed_from: None,

@@ -100,6 +100,22 @@ CREATE TABLE plugin_config (
     PRIMARY KEY (tenant_id, plugin, key)
 ) STRICT, WITHOUT ROWID;
 
+-- What a role gives: permissions and patterns of them, with a space between two.
+CREATE TABLE roles (
+    tenant_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    permissions TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, role)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE role_assignments (
+    tenant_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, user_id, role)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX role_assignments_role ON role_assignments (tenant_id, role);
+
 CREATE TABLE system_config (
     key TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL

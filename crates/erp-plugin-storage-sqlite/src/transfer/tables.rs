@@ -101,6 +101,8 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::Activations => "activations",
         TenantTable::Subscriptions => "subscriptions",
         TenantTable::Config => "plugin_config",
+        TenantTable::Roles => "roles",
+        TenantTable::RoleAssignments => "role_assignments",
         TenantTable::NumberedEvents | TenantTable::UnnumberedEvents => "outbox",
         TenantTable::Deliveries => "deliveries",
         TenantTable::Streams => "streams",
@@ -117,6 +119,8 @@ fn columns(table: TenantTable<'_>) -> Vec<String> {
         TenantTable::Activations => &["plugin", "version", "enabled", "tenant_told"],
         TenantTable::Subscriptions => &["plugin", "ordinal", "pattern", "own_events"],
         TenantTable::Config => &["plugin", "key", "value"],
+        TenantTable::Roles => &["role", "permissions"],
+        TenantTable::RoleAssignments => &["user_id", "role"],
         TenantTable::NumberedEvents => {
             return ["seq"].into_iter().chain(EVENT).map(str::to_owned).collect();
         }

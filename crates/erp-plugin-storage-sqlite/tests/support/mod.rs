@@ -94,6 +94,8 @@ pub(crate) fn note_called(name: &str) -> Entity {
         min: None,
         max: None,
         max_length: None,
+        read_permission: None,
+        write_permission: None,
         pattern: None,
         label: Labels::default(),
         renamed_from: None,

@@ -139,5 +139,10 @@ fn describe(field: &Field) -> String {
     if let Some(pattern) = &field.pattern {
         text += &format!(", like {}", pattern.as_str());
     }
+    for (verb, permission) in [("read", &field.read_permission), ("write", &field.write_permission)] {
+        if let Some(permission) = permission {
+            text += &format!(", {verb} with {permission}");
+        }
+    }
     text
 }

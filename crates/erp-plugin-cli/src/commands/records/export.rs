@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::schema::{EntitySchema, SystemField};
+use erp_plugin::schema::{Field, SystemField};
 use erp_plugin::{ErrorCode, HostError};
 use serde_json::{Map, Value as Json, json};
 use tempfile::NamedTempFile;
@@ -54,7 +54,11 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
     let opened = arguments.target.to_read().await?;
     let table = match (format, &opened.schema) {
         (Format::Jsonl, _) => None,
-        (Format::Csv, Some(schema)) => Some(Table { schema }),
+        (Format::Csv, Some(schema)) => {
+            let hidden = opened.records().unreadable_fields(&opened.entity).await?;
+            let fields = schema.fields().iter().filter(|field| !hidden.contains(&field.name));
+            Some(Table { fields: fields.collect() })
+        }
         (Format::Csv, None) => return Err(lines::undeclared(&opened.entity).into()),
     };
     let mut sink = Sink::open(arguments.output.as_deref())?;
@@ -105,21 +109,21 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The rows of an entity's table.
+/// The rows of an entity's table, with the fields that whoever exports it may see.
 struct Table<'a> {
-    schema: &'a EntitySchema,
+    fields: Vec<&'a Field>,
 }
 
 impl Table<'_> {
     fn head(&self) -> String {
         let own = SystemField::ALL.into_iter().map(|field| Some(field.as_str().into()));
-        row(own.chain(self.schema.fields().iter().map(|field| Some(field.name.as_str().into()))))
+        row(own.chain(self.fields.iter().map(|field| Some(field.name.as_str().into()))))
     }
 
     fn row(&self, record: &Json) -> String {
         let value = |name: &str| record.get(name).unwrap_or(&Json::Null);
         let own = SystemField::ALL.into_iter().map(|field| cell::write(value(field.as_str()), None));
-        let fields = self.schema.fields().iter();
+        let fields = self.fields.iter();
         row(own.chain(fields.map(|field| cell::write(value(field.name.as_str()), Some(&field.field_type)))))
     }
 }

@@ -29,8 +29,8 @@ use crate::exit::Exit;
 ///
 /// The database is one that a host has worked on: the plugin that declares the entity was installed there before, by
 /// `erp-plugin run --db`, `erp-plugin demo --db` or a platform of your own. Without --user the host itself acts, and may
-/// do everything; with it the user may do what --permission says: <PLUGIN>.<ENTITY>.read, insert, update, delete,
-/// restore or purge.
+/// do everything; with it the user may do what their roles in the tenant give and --permission says:
+/// <PLUGIN>.<ENTITY>.read, insert, update, delete, restore or purge.
 ///
 /// Records are printed as JSON, one object a line.
 #[derive(clap::Args)]

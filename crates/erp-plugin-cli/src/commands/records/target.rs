@@ -71,7 +71,7 @@ impl Target {
         let (identity, rights) = self.acting.identity(&self.tenant)?;
         // Nothing is called, so nothing is compiled.
         let options = HostOptions { database: &database, limits, code_cache: false };
-        let host = host::builder(&options).await?.authorizer(rights).build().await?;
+        let host = host::builder(&options).await?.authorizer(rights).stored_roles().build().await?;
         let schema = schema(&host.plugins(), &self.entity)?;
         Ok(Opened { host, identity, entity: self.entity.to_string(), schema })
     }

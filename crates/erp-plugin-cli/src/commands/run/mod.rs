@@ -147,6 +147,6 @@ impl Arguments {
     async fn host(&self, rights: UserRights) -> Result<PluginHost> {
         let database = self.database.database_or_memory()?;
         let options = HostOptions { database: &database, limits: self.limits(), code_cache: !self.no_cache };
-        Ok(host::builder(&options).await?.authorizer(rights).build().await?)
+        Ok(host::builder(&options).await?.authorizer(rights).stored_roles().build().await?)
     }
 }
