@@ -1,9 +1,10 @@
-//! Host calls on records, a file for each kind: `insert`, `update`, `delete`, `query`, `figures`, and `deleted` for what
-//! becomes of deleted records. Here is what they share: which entity a name means, and whether the caller may.
+//! Host calls on records, a file for each kind: `insert`, `update`, `delete`, `query`, `figures`, `deleted` for what
+//! becomes of deleted records, and `history` for who changed what. Here is what they share: which entity a name means, and whether the caller may.
 
 mod delete;
 mod deleted;
 mod figures;
+mod history;
 mod insert;
 mod query;
 mod update;

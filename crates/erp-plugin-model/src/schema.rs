@@ -251,6 +251,26 @@ pub enum EntityKind {
     Dynamic,
 }
 
+/// What is kept of the changes to an entity's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeptHistory {
+    /// Nothing is noted.
+    None,
+    /// Everything is noted, and kept until somebody prunes what is older than so many days.
+    Days(u32),
+    /// Everything is noted, and kept for ever.
+    #[default]
+    Forever,
+}
+
+impl KeptHistory {
+    /// Whether changes are noted.
+    #[must_use]
+    pub fn is_kept(self) -> bool {
+        self != Self::None
+    }
+}
+
 /// A kind of record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntitySchema {
@@ -262,6 +282,8 @@ pub struct EntitySchema {
     pub title: Labels,
     /// The field that stands for a record where there is room for only one.
     pub display: Option<FieldName>,
+    /// What is kept of the changes to its records. No table depends on it.
+    pub history: KeptHistory,
     fields: Vec<Field>,
     by_name: Vec<(FieldName, usize)>,
 }
@@ -273,7 +295,8 @@ impl EntitySchema {
         let mut by_name: Vec<_> =
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)).collect();
         by_name.sort();
-        Self { name, kind: EntityKind::Declared, title, display, fields, by_name }
+        let history = KeptHistory::default();
+        Self { name, kind: EntityKind::Declared, title, display, history, fields, by_name }
     }
 
     /// A dynamic entity: its record is the host's fields and a JSON document.
@@ -284,6 +307,7 @@ impl EntitySchema {
             kind: EntityKind::Dynamic,
             title: Labels::default(),
             display: None,
+            history: KeptHistory::default(),
             fields: Vec::new(),
             by_name: Vec::new(),
         }

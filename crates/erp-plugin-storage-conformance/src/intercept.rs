@@ -31,11 +31,11 @@ use erp_plugin_model::usage::InvocationRecord;
 use erp_plugin_model::{EntityRef, EntitySchema, PluginName, RecordId, TenantId, Version};
 use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Change, Counted, CreateDynamic,
-    DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events, Failure, InsertOutcome,
-    JournalReader, LogQuery, NewRecord, Parked, PlatformScope, PlatformTransaction, PluginVersion,
-    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, RestoreOutcome, SchemaAdmin, Stamp, Storage,
-    StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
-    UsageTotal,
+    DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events, Failure, History,
+    HistoryQuery, HistorySink, InsertOutcome, JournalReader, LogQuery, NewChange, NewRecord, Origin, Parked,
+    PlatformScope, PlatformTransaction, PluginVersion, QueryOutcome, RecordSink, RecordUpdate, Records,
+    Registry, RestoreOutcome, SchemaAdmin, Stamp, Storage, StorageResult, StoredLogLine, Subscription,
+    TenantScope, Transaction, TransactionOptions, UpdateOutcome, UsageTotal,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -275,6 +275,11 @@ operations! {
                 entity: &Entity, id: RecordId, stamp: Stamp<'_>, sink: &mut dyn RecordSink
             ) -> RestoreOutcome;
             fn purge(entity: &Entity, deleted_before: DateTime<Utc>, limit: u32) -> u64;
+        }
+        History {
+            fn note_changes(origin: Origin<'_>, changes: &[NewChange<'_>]) -> ();
+            fn history(entity: &EntityRef, query: HistoryQuery, sink: &mut dyn HistorySink) -> bool;
+            fn prune_history(entity: &EntityRef, before: DateTime<Utc>, limit: u32) -> u64;
         }
         Events {
             fn publish(events: &[NewEvent]) -> ();

@@ -1,11 +1,12 @@
 //! Records are deleted softly: they live again, or go for good.
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::{RecordId, Value};
+use erp_plugin_model::{RecordId, Value, Version};
 use erp_plugin_storage::{DeleteOutcome, ErrorKind, RecordSink, RestoreOutcome, Stamp};
 
 use crate::context::{Context, NONE_NEW};
 use crate::error::{Error, Result};
+use crate::names::read_integer;
 use crate::row::StoredRow;
 use crate::sql::Parameter;
 use crate::statements::Statements;
@@ -17,9 +18,12 @@ impl Context<'_> {
         }
         let parameters =
             [self.tenant(), Parameter::Uuid(id.0), Parameter::Time(stamp.at), Parameter::Text(stamp.by)];
-        Ok(match self.client.execute(&self.statements.delete, &parameters).await? {
-            0 => DeleteOutcome::NotFound,
-            _ => DeleteOutcome::Deleted,
+        Ok(match self.client.row(&self.statements.delete, &parameters).await? {
+            None => DeleteOutcome::NotFound,
+            Some(row) => {
+                let version = Version::new(read_integer(&row, 0)?);
+                DeleteOutcome::Deleted(version.ok_or_else(|| Error::Unreadable("version"))?)
+            }
         })
     }
 

@@ -41,6 +41,7 @@ mod error;
 mod events;
 mod filter;
 mod found;
+mod history;
 mod insert;
 mod journal;
 mod migrations;

@@ -57,7 +57,7 @@ const APP: &str = "SET LOCAL ROLE erp_plugin_app";
 const APP_IN_A: &str = "SET LOCAL ROLE erp_plugin_app; SET LOCAL erp_plugin.tenant = 'a'";
 const WORKER: &str = "SET LOCAL ROLE erp_plugin_worker";
 /// The system's tables that hold what is a tenant's, as far as the app role reads them.
-const TENANTS_TABLES: [&str; 8] = [
+const TENANTS_TABLES: [&str; 9] = [
     "activations",
     "subscriptions",
     "plugin_config",
@@ -66,6 +66,7 @@ const TENANTS_TABLES: [&str; 8] = [
     "deliveries",
     "invocations",
     "log_lines",
+    "record_history",
 ];
 
 fn no_tenant() -> SqlState {

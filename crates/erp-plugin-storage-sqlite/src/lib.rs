@@ -34,6 +34,7 @@ mod document;
 mod error;
 mod events;
 mod filter;
+mod history;
 mod journal;
 mod migrations;
 mod names;

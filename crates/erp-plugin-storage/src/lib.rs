@@ -7,7 +7,7 @@
 //! - [`Storage`] opens transactions. A [`Transaction`] belongs to one tenant for life: the scope is given once, when
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
-//! - [`Records`], [`Events`], [`Activation`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
+//! - [`Records`], [`History`], [`Events`], [`Activation`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
 //! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
@@ -23,6 +23,7 @@ mod dispatch;
 mod entity;
 mod error;
 mod events;
+mod history;
 mod journal;
 pub mod layout;
 mod records;
@@ -40,10 +41,11 @@ pub use dispatch::{Dispatch, DispatchOutcome, Failure, Parked};
 pub use entity::Entity;
 pub use error::{ErrorKind, StorageError, StorageResult};
 pub use events::Events;
+pub use history::{ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, Verb};
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use records::{
     Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,
-    Records, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
+    Records, ReplacedView, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
 };
 pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
-    Access, Activation, Dispatch, DynamicEntities, Events, JournalReader, PlatformScope, Records, Registry,
-    SchemaAdmin, StorageResult, TenantScope,
+    Access, Activation, Dispatch, DynamicEntities, Events, History, JournalReader, PlatformScope, Records,
+    Registry, SchemaAdmin, StorageResult, TenantScope,
 };
 
 /// Whether a transaction may write.
@@ -73,7 +73,7 @@ pub trait Storage: Send + Sync {
 
 /// A transaction of one tenant. Dropping it rolls it back, the journal included.
 #[async_trait]
-pub trait Transaction: Records + Events + Activation + DynamicEntities + JournalReader {
+pub trait Transaction: Records + History + Events + Activation + DynamicEntities + JournalReader {
     /// When the transaction must have ended because it keeps other writers waiting; `None` when it does not. Past
     /// it every operation answers [`WriterHoldExceeded`](crate::ErrorKind::WriterHoldExceeded).
     ///

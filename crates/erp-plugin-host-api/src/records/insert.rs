@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use erp_plugin_model::{EntitySchema, ErrorCode, HostError, RecordId, Value, Version};
-use erp_plugin_storage::{Entity, InsertOutcome, NewRecord, Stamp, SystemValues};
+use erp_plugin_storage::{InsertOutcome, NewRecord, Stamp, SystemValues, Verb};
 
 use super::{RECORD, Writable, required, violated};
 use crate::error::{CallError, CallResult};
+use crate::history::Note;
 use crate::hooks::HookPoint;
-use crate::invocation::{Invocation, Verb, Write};
+use crate::invocation::Invocation;
 use crate::json::{batch, document, row, write};
 
 impl Invocation {
@@ -32,7 +33,7 @@ impl Invocation {
         let stamp = Stamp { at, by: &by };
         match self.transaction().await?.insert(&entity, NewRecord { id, values: &values }, stamp).await? {
             InsertOutcome::Inserted => {
-                self.wrote(Verb::Insert, &entity, id);
+                self.wrote(Verb::Insert, &entity, id, Note::inserted(schema, &values));
                 Ok(answer)
             }
             InsertOutcome::Violates(violation) => Err(violated(schema, &violation).into()),
@@ -86,10 +87,10 @@ impl Invocation {
             let rows: Vec<_> =
                 allowed.iter().map(|(_, id, values, _)| NewRecord { id: *id, values }).collect();
             let outcomes = self.transaction().await?.insert_many(&entity, &rows, stamp).await?;
-            for ((index, id, _, answer), outcome) in allowed.into_iter().zip(outcomes) {
+            for ((index, id, values, answer), outcome) in allowed.into_iter().zip(outcomes) {
                 let item = match outcome {
                     InsertOutcome::Inserted => {
-                        self.wrote(Verb::Insert, &entity, id);
+                        self.wrote(Verb::Insert, &entity, id, Note::inserted(schema, &values));
                         Ok(answer)
                     }
                     InsertOutcome::Violates(violation) => Err(violated(schema, &violation)),
@@ -100,10 +101,6 @@ impl Invocation {
         let out = batch::write(&items);
         self.budget.transfer_written(out.len())?;
         Ok(out)
-    }
-
-    pub(crate) fn wrote(&mut self, verb: Verb, entity: &Arc<Entity>, id: RecordId) {
-        self.writes.push(Write { verb, entity: Arc::clone(entity), id });
     }
 
     /// A new record's values out of JSON.

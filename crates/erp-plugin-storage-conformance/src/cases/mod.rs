@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod dynamic;
 pub mod events;
 pub mod filters;
+pub mod history;
 pub mod isolation;
 pub mod journal;
 pub mod property;
