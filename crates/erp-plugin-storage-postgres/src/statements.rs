@@ -286,8 +286,9 @@ impl Statements {
         update
     }
 
-    /// What an update replaces is read by the same statement, of the row as its snapshot has it: it has the version that
-    /// the update asks for, and a row that somebody else changed meanwhile fails to serialize. So it needs no lock.
+    /// What an update replaces is read by the same statement, of the row as its snapshot has it, and the update goes to
+    /// that very place in the table (`ctid`): so it is searched for once. A row that somebody else changed meanwhile fails
+    /// to serialize, so it needs no lock.
     fn write_update(&self, schema: &EntitySchema, fields: FieldSet, replaced: bool) -> Update {
         let changed = |(position, _): &(usize, _)| fields.contains(*position);
         let set: Vec<_> = schema.fields().iter().enumerate().filter(changed).collect();
@@ -315,21 +316,26 @@ impl Statements {
             format!("${}", FIRST_UPDATED + index)
         });
         let table = &self.table;
-        let (mut read, mut given) = (String::new(), String::new());
+        let (mut read, mut shown) = (String::new(), String::new());
         if replaced {
             for (index, (_, field)) in set.iter().enumerate() {
-                let comma = if index == 0 { "" } else { ", " };
-                let _ = write!(read, "{comma}{} AS p__b{index}", quote(field.name.as_str()));
-                let _ = write!(given, ", p__b{index}");
+                let _ = write!(read, ", {} AS p__b{index}", quote(field.name.as_str()));
+                let _ = write!(shown, ", p__b{index}");
             }
         }
         if !read.is_empty() {
-            let _ = write!(one, " FROM (SELECT {read} FROM {table} WHERE {LIVE} AND version = $3) AS b");
+            let _ = write!(
+                one,
+                " FROM (SELECT ctid AS p__at{read} FROM {table} WHERE {LIVE} AND version = $3 OFFSET 0) AS b"
+            );
         }
         let _ = write!(one, " WHERE {LIVE} AND version = $3");
+        if !read.is_empty() {
+            let _ = write!(one, " AND {table}.ctid = b.p__at");
+        }
         let mut types = vec![Type::TEXT, Type::UUID, Type::INT8, Type::TIMESTAMPTZ, Type::TEXT];
         types.extend(column_types.iter().map(|column| column.parameter()));
-        let returning = format!(" RETURNING {}{given}", self.columns);
+        let returning = format!(" RETURNING {}{shown}", self.columns);
         let of_parameter = conditions(&|index| format!("${}", FIRST_UPDATED + index));
         let one = written(&one, " AND ", of_parameter.into_iter(), &returning, types);
 
@@ -343,20 +349,26 @@ impl Statements {
             let _ = write!(arrays, ", ${}", FIRST_UPDATED + index);
             types.push(column.array());
         }
-        let (before, same) = if read.is_empty() {
-            (String::new(), "")
+        let given = format!("unnest($4, $5{arrays})");
+        if read.is_empty() {
+            let _ = write!(many, " FROM {given} AS r(p__id, p__expected{names})");
         } else {
-            let before = format!(
-                ", (SELECT id AS p__bid, version AS p__bversion, {read} FROM {table}
-                 WHERE tenant_id = $1 AND deleted_at IS NULL) AS b"
+            // OFFSET keeps the planner from joining the table with itself first: until it has statistics it takes it that a
+            // tenant has one record or two.
+            let _ = write!(
+                many,
+                " FROM (SELECT u.*, x.ctid AS p__at{read} FROM {given} AS u(p__id, p__expected{names}) JOIN {table} AS x
+                 ON x.tenant_id = $1 AND x.id = u.p__id AND x.version = u.p__expected AND x.deleted_at IS NULL
+                 OFFSET 0) AS r"
             );
-            (before, " AND b.p__bid = r.p__id AND b.p__bversion = r.p__expected")
-        };
+        }
         let _ = write!(
             many,
-            " FROM unnest($4, $5{arrays}) AS r(p__id, p__expected{names}){before}
-             WHERE t.tenant_id = $1 AND t.id = r.p__id AND t.version = r.p__expected AND t.deleted_at IS NULL{same}"
+            " WHERE t.tenant_id = $1 AND t.id = r.p__id AND t.version = r.p__expected AND t.deleted_at IS NULL"
         );
+        if !read.is_empty() {
+            many.push_str(" AND t.ctid = r.p__at");
+        }
         // No column of a field has two underscores.
         let of_row = conditions(&|index| format!("r.p__v{index}"));
         Update {

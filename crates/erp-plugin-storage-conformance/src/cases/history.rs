@@ -139,6 +139,7 @@ pub async fn changes_go_with_a_rollback(storage: Arc<dyn Storage>) {
     let mut transaction = write(&storage, ALPHA).await;
     transaction.note_changes(origin(0), &[own.as_change()]).await.unwrap();
     transaction.rollback(Some(&crate::fixture::invocation("suite", None))).await.unwrap();
+    let own = of(&item(), new_id(), 1, Verb::Insert);
     let mut transaction = write(&storage, ALPHA).await;
     transaction.note_changes(origin(0), &[own.as_change()]).await.unwrap();
     drop(transaction);
