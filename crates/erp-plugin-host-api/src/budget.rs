@@ -107,6 +107,11 @@ impl Budget {
         Ok(())
     }
 
+    /// A change is noted in the history, with so many bytes.
+    pub(crate) fn change_noted(&mut self, bytes: usize) {
+        self.fuel_debt += cost::CHANGE + bytes as u64 * cost::BYTE;
+    }
+
     /// How many records may still be written.
     pub(crate) fn writes_left(&self) -> u64 {
         self.limits.rows_written.saturating_sub(self.used.rows_written)

@@ -128,6 +128,15 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The plugin; `None` at the edge.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&PluginName> {
+        match &self.publisher {
+            Publisher::Plugin(name) => Some(name),
+            Publisher::Platform => None,
+        }
+    }
+
     /// What `created_by` says when no user acts.
     #[must_use]
     pub fn label(&self) -> String {

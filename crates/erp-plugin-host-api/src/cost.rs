@@ -16,6 +16,8 @@ pub(crate) const ROW_SCANNED: u64 = 20;
 pub(crate) const ROW_READ: u64 = 1_000;
 /// A record written.
 pub(crate) const ROW_WRITTEN: u64 = 4_000;
+/// A change noted in the history, beside its bytes.
+pub(crate) const CHANGE: u64 = 2_000;
 /// An event published.
 pub(crate) const EVENT: u64 = 4_000;
 /// A log line.

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::event::{Delivery, NewEvent, Publisher};
+use erp_plugin_model::event::{Delivery, NewEvent};
 use erp_plugin_model::time::to_micros;
 use erp_plugin_model::usage::{InvocationRecord, LogLine, Usage};
 use erp_plugin_model::{
     Clock, HostError, IdGenerator, Identity, IdentityKind, InvocationId, Limits, PermissionSet, PluginName,
     RecordId, TenantId, UserId,
 };
-use erp_plugin_storage::{Entity, Mode, Storage, TenantScope, Transaction, TransactionOptions};
+use erp_plugin_storage::{Entity, Mode, Storage, TenantScope, Transaction, TransactionOptions, Verb};
 
 use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::error::{CallResult, Fatal};
+use crate::history::Noted;
 use crate::hooks::HookRunner;
 use crate::writer_watch::WriterWatch;
 
@@ -79,6 +80,7 @@ pub struct Invocation {
     pub(crate) log: Vec<LogLine>,
     pub(crate) dynamic_made: Vec<Arc<Entity>>,
     pub(crate) writes: Vec<Write>,
+    pub(crate) noted: Vec<Noted>,
     /// What `created_by` and `updated_by` say.
     pub(crate) writer: Arc<str>,
     pub(crate) now: DateTime<Utc>,
@@ -90,32 +92,6 @@ pub struct Invocation {
     deadline: Instant,
     transaction: Option<Box<dyn Transaction>>,
     writer_watch: Arc<WriterWatch>,
-}
-
-/// What was done to a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// It was inserted.
-    Insert,
-    /// It was changed.
-    Update,
-    /// It was deleted.
-    Delete,
-    /// It lives again after it was deleted.
-    Restore,
-}
-
-impl Verb {
-    /// The verb, as permissions spell it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Insert => "insert",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Restore => "restore",
-        }
-    }
 }
 
 /// A record that an invocation wrote.
@@ -200,6 +176,7 @@ impl Invocation {
             log: Vec::new(),
             dynamic_made: Vec::new(),
             writes: Vec::new(),
+            noted: Vec::new(),
             writer,
             now,
             current_user: None,
@@ -234,10 +211,7 @@ impl Invocation {
     /// The plugin that is called; `None` at the edge.
     #[must_use]
     pub fn plugin(&self) -> Option<&PluginName> {
-        match &self.caller.publisher {
-            Publisher::Plugin(name) => Some(name),
-            Publisher::Platform => None,
-        }
+        self.caller.plugin()
     }
 
     /// What it has used.
@@ -369,13 +343,17 @@ impl Invocation {
         Finished { id: self.id, outcome, usage, log, events, writes: self.writes, new_entities }
     }
 
-    /// Writes what was held back until the end: events, then the mark that the delivery is done, which must be last.
+    /// Writes what was held back until the end: the history of what was written, events, then the mark that the delivery
+    /// is done, which must be last.
     async fn prepare(&mut self) -> Result<(), Fatal> {
         let fatal = |error: crate::CallError| match error {
             crate::CallError::Fatal(fatal) => fatal,
             // Opening a transaction has no answerable error.
             crate::CallError::Answer(_) => Fatal::TransactionGone,
         };
+        if !self.noted.is_empty() {
+            self.note_changes().await.map_err(fatal)?;
+        }
         if !self.events.is_empty() {
             let events = std::mem::take(&mut self.events);
             self.transaction().await.map_err(fatal)?.publish(&events).await.map_err(Fatal::Storage)?;

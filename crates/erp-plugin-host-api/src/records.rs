@@ -1,9 +1,10 @@
-//! Host calls on records, a file for each kind: `insert`, `update`, `delete`, `query`, `figures`, and `deleted` for what
-//! becomes of deleted records. Here is what they share: which entity a name means, and whether the caller may.
+//! Host calls on records, a file for each kind: `insert`, `update`, `delete`, `query`, `figures`, `deleted` for what
+//! becomes of deleted records, and `history` for who changed what. Here is what they share: which entity a name means, and whether the caller may.
 
 mod delete;
 mod deleted;
 mod figures;
+mod history;
 mod insert;
 mod query;
 mod update;
@@ -77,14 +78,15 @@ impl Invocation {
             let EntityGrant { entity, read, .. } = grant.clone();
             self.check_right(read, &entity, "read")?;
             let withheld = self.withheld(read, entity.schema());
-            return Ok(Readable { entity, withheld });
+            let by_permission = read == Right::WithPermission && self.identity.kind != IdentityKind::System;
+            return Ok(Readable { entity, withheld, by_permission });
         }
         let Some(directory) = self.caller.dynamic.clone() else {
             return Err(self.caller.unknown_entity(name).into());
         };
         let name = self.own(name);
         if let Some(entity) = directory.get(name).or_else(|| self.made_here(name)) {
-            return Ok(Readable { entity, withheld: None });
+            return Ok(Readable { entity, withheld: None, by_permission: false });
         }
         let entity_name = EntityName::parse(name).map_err(|error| HostError::invalid(error.to_string()))?;
         let entity = directory.make(entity_name);
@@ -92,7 +94,7 @@ impl Invocation {
         if self.transaction().await?.has_dynamic(&entity.schema().name).await? {
             self.dynamic_made.push(Arc::clone(&entity));
         }
-        Ok(Readable { entity, withheld: None })
+        Ok(Readable { entity, withheld: None, by_permission: false })
     }
 
     /// The name of an own entity without the plugin's before it.
@@ -209,6 +211,8 @@ pub(crate) struct Readable {
     pub(crate) entity: Arc<Entity>,
     /// What of it the caller may not see; `None` when that is nothing.
     withheld: Option<Withheld>,
+    /// Whether it takes a permission of whoever acts.
+    pub(crate) by_permission: bool,
 }
 
 impl Readable {

@@ -1,7 +1,7 @@
 //! Records at the platform's edge: what a REST resource, a page or a command does for an identity. Every call is an
 //! invocation of its own, and every right is the identity's permission `<plugin>.<entity>.<verb>`, where the verb is
-//! `read`, `insert`, `update`, `delete`, `restore` or `purge`. A field may take permissions of its own: a record comes
-//! without those that its reader may not see.
+//! `read`, `insert`, `update`, `delete`, `restore` or `purge`. The history takes `read`, and pruning it `purge`. A field
+//! may take permissions of its own: a record comes without those that its reader may not see.
 
 use chrono::{DateTime, Utc};
 use erp_plugin_host_api::Invocation;
@@ -130,6 +130,27 @@ impl<'a> Records<'a> {
             Box::pin(edge.purge(entity, before))
         })
         .await
+    }
+
+    /// The changes to an entity's records, or to one of them, the newest first:
+    /// `{"items":[{"id":"…","version":2,"verb":"update","at":"…","by":"…","changes":{…}}],"next_cursor":…}`. Takes a page
+    /// `{"limit":50,"cursor":"…"}`.
+    pub async fn history(&self, entity: &str, id: Option<RecordId>, page: &Json) -> HostResult<Json> {
+        let id = id.map(|id| id.to_string());
+        self.read([entity.to_owned(), id.clone().unwrap_or_default(), page.to_string()], {
+            let is_of_one = id.is_some();
+            move |edge, [entity, id, page]| {
+                Box::pin(edge.history(entity, is_of_one.then_some(id.as_str()), page.as_bytes()))
+            }
+        })
+        .await
+    }
+
+    /// Removes for good the changes that the entity's manifest does not keep any longer, as many as an invocation may
+    /// write; returns how many. Call it again until it returns none.
+    pub async fn prune_history(&self, entity: &str) -> HostResult<u64> {
+        self.call(Mode::Write, [entity.to_owned()], |edge, [entity]| Box::pin(edge.prune_history(entity)))
+            .await
     }
 
     async fn written<const N: usize>(

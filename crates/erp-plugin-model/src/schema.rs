@@ -273,6 +273,26 @@ pub enum EntityKind {
     Dynamic,
 }
 
+/// What is kept of the changes to an entity's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeptHistory {
+    /// Nothing is noted.
+    None,
+    /// Everything is noted, and kept until somebody prunes what is older than so many days.
+    Days(u32),
+    /// Everything is noted, and kept for ever.
+    #[default]
+    Forever,
+}
+
+impl KeptHistory {
+    /// Whether changes are noted.
+    #[must_use]
+    pub fn is_kept(self) -> bool {
+        self != Self::None
+    }
+}
+
 /// A kind of record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EntitySchema {
@@ -284,6 +304,8 @@ pub struct EntitySchema {
     pub title: Labels,
     /// The field that stands for a record where there is room for only one.
     pub display: Option<FieldName>,
+    /// What is kept of the changes to its records. No table depends on it.
+    pub history: KeptHistory,
     fields: Vec<Field>,
     by_name: Vec<(FieldName, usize)>,
     guarded: bool,
@@ -298,7 +320,8 @@ impl EntitySchema {
         by_name.sort();
         let guarded =
             fields.iter().any(|field| field.read_permission.is_some() || field.write_permission.is_some());
-        Self { name, kind: EntityKind::Declared, title, display, fields, by_name, guarded }
+        let history = KeptHistory::default();
+        Self { name, kind: EntityKind::Declared, title, display, history, fields, by_name, guarded }
     }
 
     /// A dynamic entity: its record is the host's fields and a JSON document.
@@ -309,6 +332,7 @@ impl EntitySchema {
             kind: EntityKind::Dynamic,
             title: Labels::default(),
             display: None,
+            history: KeptHistory::default(),
             fields: Vec::new(),
             by_name: Vec::new(),
             guarded: false,
@@ -337,7 +361,8 @@ impl EntitySchema {
     /// The same entity with other fields.
     #[must_use]
     pub fn with_fields(&self, fields: Vec<Field>) -> Self {
-        Self::declared(self.name.clone(), self.title.clone(), self.display.clone(), fields)
+        let fields = Self::declared(self.name.clone(), self.title.clone(), self.display.clone(), fields);
+        Self { history: self.history, ..fields }
     }
 
     /// The same entity as one of the plugin `to`, its references to entities of `own` as well.

@@ -6,11 +6,11 @@ use chrono::DateTime;
 use erp_plugin_model::event::{Delivery, EventPattern, NewEvent, Publisher};
 use erp_plugin_model::manifest::{Capabilities, Manifest};
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, LogLine};
-use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, RecordId, UserId, Value};
+use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, InvocationId, RecordId, UserId, Value, Version};
 use erp_plugin_storage::transfer::Transfer;
 use erp_plugin_storage::{
-    ActivationState, Change, CreateDynamic, DeleteOutcome, Entity, Failure, InsertOutcome, NewRecord,
-    PluginVersion, Storage, Subscription,
+    ActivationState, Change, CreateDynamic, DeleteOutcome, Entity, Failure, InsertOutcome, NewChange,
+    NewRecord, Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
 };
 
 use crate::fixture::{
@@ -167,7 +167,7 @@ async fn records(storage: &Arc<dyn Storage>, tenant: &str, entities: &Entities) 
     let change = [(1, Value::Null)];
     update(&mut *transaction, &entities.code, codes[1], 1, Change::Fields(&change)).await;
     let deleted = transaction.delete(&entities.code, codes[2], stamp()).await.unwrap();
-    assert_eq!(deleted, DeleteOutcome::Deleted);
+    assert_eq!(deleted, DeleteOutcome::Deleted(Version::FIRST));
     // A value that a deleted record has as well.
     let values = [text("c"), Value::Null];
     transaction.insert(&entities.code, NewRecord { id: new_id(), values: &values }, stamp()).await.unwrap();
@@ -209,8 +209,34 @@ async fn records(storage: &Arc<dyn Storage>, tenant: &str, entities: &Entities) 
         transaction.set_role(&role).await.unwrap();
         assert!(transaction.assign_role(&user("anna"), &role.name).await.unwrap());
     }
+    history(&mut *transaction, entities, codes).await;
     transaction.commit(None).await.unwrap();
     (codes, documents[0].0)
+}
+
+/// What was done to the records that have codes: by a plugin for somebody, and at the platform's edge.
+async fn history(transaction: &mut dyn Transaction, entities: &Entities, codes: [RecordId; 3]) {
+    let (caused_by, suite, entity) =
+        (UserId::parse("anna").unwrap(), plugin("suite"), &entities.code.schema().name);
+    let change = |record, number, verb, changes| {
+        let version = Version::new(number).unwrap();
+        NewChange { entity, record, version, verb, changes }
+    };
+    let edge = Origin {
+        at: time(6),
+        by: "anna",
+        caused_by: None,
+        plugin: None,
+        invocation: InvocationId(new_uuid()),
+    };
+    let called = Origin { at: time(5), caused_by: Some(&caused_by), plugin: Some((&suite, "1.0.0")), ..edge };
+    let inserts = codes.map(|id| change(id, 1, Verb::Insert, Some(r#"{"code":{"to": "名"}}"#)));
+    transaction.note_changes(called, &inserts).await.unwrap();
+    let others = [
+        change(codes[1], 2, Verb::Update, Some(r#"{"order":{"from":1,"to":null}}"#)),
+        change(codes[2], 1, Verb::Delete, None),
+    ];
+    transaction.note_changes(edge, &others).await.unwrap();
 }
 
 /// Values of every type, in the order of the manifest's text, in that of the schema.
@@ -294,7 +320,7 @@ async fn events(storage: &Arc<dyn Storage>) {
     for (tenant, invocation, ordinal) in
         [(ALPHA, late, 50), (ALPHA, early, 51), (BETA, late, 52), (ALPHA, early, 53)]
     {
-        let invocation = erp_plugin_model::InvocationId(invocation);
+        let invocation = InvocationId(invocation);
         publish(storage, tenant, &[NewEvent { invocation, ..by("bare", "k", ordinal) }]).await;
     }
 }

@@ -36,10 +36,11 @@ use erp_plugin_model::{
 use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Change, Clashes,
     Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events,
-    Failure, InsertOutcome, JournalReader, Ledger, LogQuery, Moved, NewRecord, Parked, PlatformScope,
-    PlatformTransaction, PluginVersion, QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape,
-    RestoreOutcome, Roles, SchemaAdmin, Stamp, Storage, StorageResult, StoredLogLine, Subscription,
-    TenantScope, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which,
+    Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery, Moved,
+    NewChange, NewRecord, Origin, Parked, PlatformScope, PlatformTransaction, PluginVersion, QueryOutcome,
+    RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin, Stamp, Storage,
+    StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
+    UsageTotal, Which,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -299,6 +300,11 @@ operations! {
                 entity: &Entity, id: RecordId, stamp: Stamp<'_>, sink: &mut dyn RecordSink
             ) -> RestoreOutcome;
             fn purge(entity: &Entity, deleted_before: DateTime<Utc>, limit: u32) -> u64;
+        }
+        History {
+            fn note_changes(origin: Origin<'_>, changes: &[NewChange<'_>]) -> ();
+            fn history(entity: &EntityRef, query: HistoryQuery, sink: &mut dyn HistorySink) -> bool;
+            fn prune_history(entity: &EntityRef, before: DateTime<Utc>, limit: u32) -> u64;
         }
         Events {
             fn publish(events: &[NewEvent]) -> ();

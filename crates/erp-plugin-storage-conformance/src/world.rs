@@ -144,8 +144,9 @@ impl World<'_> {
                 let outcome = transaction.delete(self.entity, id, stamp()).await.map_err(fault)?;
                 let expected = match records.live.remove(&id) {
                     Some(record) => {
+                        let version = Version::new(record.version).unwrap();
                         records.deleted.insert(id, record);
-                        DeleteOutcome::Deleted
+                        DeleteOutcome::Deleted(version)
                     }
                     None => DeleteOutcome::NotFound,
                 };

@@ -1,6 +1,7 @@
 //! Several records in one statement, their values as one array a column.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use erp_plugin_model::fold::fold;
 use erp_plugin_model::{RecordId, Value, Version};
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::names::{read_integer, read_uuid};
 use crate::sql::Parameter;
 use crate::statements::Update;
-use crate::update::changed_values;
+use crate::update::{Replaced, Updated, changed_values};
 
 /// Inserts records; says of each how it ended.
 pub(crate) async fn insert(
@@ -110,7 +111,9 @@ pub(crate) async fn update(
     let mut ended: Vec<Option<Ended>> = updates.iter().map(|_| None).collect();
     for (_, members) in shapes {
         let group: Vec<_> = members.iter().filter_map(|index| updates.get(*index).copied()).collect();
-        for (index, outcome) in members.into_iter().zip(update_alike(context, &group, stamp).await?) {
+        for (index, outcome) in
+            members.into_iter().zip(update_alike(context, &group, stamp, sink.wants_replaced()).await?)
+        {
             if let Some(slot) = ended.get_mut(index) {
                 *slot = Some(outcome);
             }
@@ -119,8 +122,8 @@ pub(crate) async fn update(
     let mut outcomes = Vec::with_capacity(updates.len());
     for outcome in ended.into_iter().flatten() {
         outcomes.push(match outcome {
-            Ended::Written(row) => {
-                context.give(&row, sink)?;
+            Ended::Written(updated) => {
+                context.give_updated(&updated, sink)?;
                 UpdateOutcome::Written
             }
             Ended::Not(outcome) => outcome,
@@ -131,7 +134,7 @@ pub(crate) async fn update(
 
 /// How one of several updates ended, and the new record.
 enum Ended {
-    Written(Row),
+    Written(Updated),
     Not(UpdateOutcome),
 }
 
@@ -153,12 +156,13 @@ async fn update_alike(
     context: &Context<'_>,
     updates: &[RecordUpdate<'_>],
     stamp: Stamp<'_>,
+    replaced: bool,
 ) -> Result<Vec<Ended>> {
     let Some(first) = updates.first() else { return Ok(Vec::new()) };
-    let shape = context.shape(fields(*first)?.0)?;
+    let shape = context.shape(fields(*first)?.0, replaced)?;
     let (text, is_checked) = context.choose(&shape.many).await?;
     if !is_checked {
-        return one_by_one(context, updates, stamp).await;
+        return one_by_one(context, updates, stamp, replaced).await;
     }
     let parameters = parameters(context, updates, &shape, stamp)?;
     let rows = if shape.may_clash {
@@ -166,7 +170,7 @@ async fn update_alike(
             Ok(rows) => rows,
             // Which of them it was, and whether it would still be after those before it, only each by itself tells.
             Err(error) if error.unique_violation().is_some() => {
-                return one_by_one(context, updates, stamp).await;
+                return one_by_one(context, updates, stamp, replaced).await;
             }
             Err(error) => return Err(error),
         }
@@ -181,7 +185,7 @@ async fn update_alike(
     let mut ended = Vec::with_capacity(updates.len());
     for update in updates {
         ended.push(match (written.remove(&update.id), versions.get(&update.id)) {
-            (Some(row), _) => Ended::Written(row),
+            (Some(row), _) => Ended::Written(Updated { row, replaced: Replaced::Fields(Arc::clone(&shape)) }),
             (None, None) => Ended::Not(UpdateOutcome::NotFound),
             (None, Some(actual)) if *actual != update.expected => {
                 Ended::Not(UpdateOutcome::VersionMismatch { actual: *actual })
@@ -242,11 +246,12 @@ async fn one_by_one(
     context: &Context<'_>,
     updates: &[RecordUpdate<'_>],
     stamp: Stamp<'_>,
+    replaced: bool,
 ) -> Result<Vec<Ended>> {
     let mut ended = Vec::with_capacity(updates.len());
     for update in updates {
-        ended.push(match context.update_row(*update, stamp).await? {
-            Ok(row) => Ended::Written(row),
+        ended.push(match context.update_row(*update, stamp, replaced).await? {
+            Ok(updated) => Ended::Written(updated),
             Err(outcome) => Ended::Not(outcome),
         });
     }

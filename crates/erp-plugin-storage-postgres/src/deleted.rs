@@ -1,12 +1,13 @@
 //! Records are deleted softly: they live again, or go for good.
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::{FieldName, RecordId, Value};
+use erp_plugin_model::{FieldName, RecordId, Value, Version};
 use erp_plugin_storage::layout::required_constraint;
 use erp_plugin_storage::{DeleteOutcome, ErrorKind, RecordSink, RestoreOutcome, Stamp, Violation};
 
 use crate::context::{Context, NONE_NEW};
 use crate::error::{Error, Result};
+use crate::names::read_integer;
 use crate::row::StoredRow;
 use crate::sql::Parameter;
 use crate::statements::Statements;
@@ -18,9 +19,12 @@ impl Context<'_> {
         }
         let parameters =
             [self.tenant(), Parameter::Uuid(id.0), Parameter::Time(stamp.at), Parameter::Text(stamp.by)];
-        Ok(match self.client.execute(&self.statements.delete, &parameters).await? {
-            0 => DeleteOutcome::NotFound,
-            _ => DeleteOutcome::Deleted,
+        Ok(match self.client.row(&self.statements.delete, &parameters).await? {
+            None => DeleteOutcome::NotFound,
+            Some(row) => {
+                let version = Version::new(read_integer(&row, 0)?);
+                DeleteOutcome::Deleted(version.ok_or_else(|| Error::Unreadable("version"))?)
+            }
         })
     }
 

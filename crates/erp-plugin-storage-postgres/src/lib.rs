@@ -42,6 +42,7 @@ mod events;
 mod evolution;
 mod filter;
 mod found;
+mod history;
 mod insert;
 mod journal;
 mod migrations;

@@ -13,6 +13,7 @@
     reason = "tests, which fail by panicking"
 )]
 
+mod history;
 mod workers;
 
 use std::fmt::Write;
@@ -469,7 +470,8 @@ async fn the_statements_on_one_record_search_the_primary_key() {
         let stamped = [tenant.clone(), id.clone(), time.clone(), author.clone()];
         let updated =
             [tenant.clone(), id.clone(), one.clone(), time.clone(), author.clone(), sku, one.clone()];
-        let update = statements.update(prepared.schema(), all);
+        let update = statements.update(prepared.schema(), all, false);
+        let with_replaced = statements.update(prepared.schema(), all, true);
         let of = ColumnType::parameter;
         let (text, uuid, integer, at) =
             (of(ColumnType::Text), of(ColumnType::Uuid), of(ColumnType::Integer), of(ColumnType::DateTime));
@@ -482,6 +484,7 @@ async fn the_statements_on_one_record_search_the_primary_key() {
             (&statements.delete, &by_stamp, &stamped),
             (&statements.restore.checked.sql, &by_stamp, &stamped),
             (&update.one.checked.sql, &update.one.checked.types, &updated),
+            (&with_replaced.one.checked.sql, &update.one.checked.types, &updated),
         ] {
             let parameters = parameters.iter().cloned().zip(types.iter().cloned()).collect();
             for plan in fixture.plans(&Sql { text: sql.clone(), parameters }).await {

@@ -4,7 +4,7 @@ use erp_plugin_model::filter::Column;
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::value::ValueRef;
 use erp_plugin_model::{RecordId, Value, Version};
-use erp_plugin_storage::{RowView, StorageResult, SystemValues};
+use erp_plugin_storage::{ReplacedView, RowView, StorageResult, SystemValues};
 use tokio_postgres::Row;
 
 use crate::columns::{ColumnType, Raw};
@@ -74,6 +74,43 @@ impl RowView for StoredRow<'_> {
 
     fn column(&self, column: &Column) -> StorageResult<ValueRef<'_>> {
         self.column_value(column).map_err(|error| error.at("read"))
+    }
+}
+
+/// What an update of some fields has replaced, behind the new record in its row.
+pub(crate) struct ReplacedFields<'r> {
+    pub(crate) row: &'r Row,
+    /// The types of all fields' columns.
+    pub(crate) types: &'r [ColumnType],
+    /// The fields that were updated, in the order of their columns.
+    pub(crate) positions: &'r [usize],
+}
+
+impl ReplacedFields<'_> {
+    fn value(&self, position: usize) -> Result<ValueRef<'_>> {
+        let missing = || Error::Misuse("what was replaced in a field that the update does not name");
+        let place = self.positions.iter().position(|own| *own == position).ok_or_else(missing)?;
+        let column_type = self.types.get(position).ok_or_else(missing)?;
+        column_type.read(raw(self.row, FIRST_COLUMN + self.types.len() + place)?)
+    }
+}
+
+impl ReplacedView for ReplacedFields<'_> {
+    fn replaced_field(&self, position: usize) -> StorageResult<ValueRef<'_>> {
+        self.value(position).map_err(|error| error.at("read"))
+    }
+}
+
+/// The document that an update has replaced, alone in its row.
+pub(crate) struct ReplacedDocument<'r>(pub(crate) &'r Row);
+
+impl ReplacedView for ReplacedDocument<'_> {
+    fn replaced_field(&self, position: usize) -> StorageResult<ValueRef<'_>> {
+        match position {
+            0 => raw(self.0, 0).and_then(|document| ColumnType::Json.read(document)),
+            _ => Err(Error::Misuse("a field of a document")),
+        }
+        .map_err(|error| error.at("read"))
     }
 }
 

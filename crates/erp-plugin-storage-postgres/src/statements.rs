@@ -83,7 +83,8 @@ pub(crate) struct Statements {
     pub(crate) uniques: Vec<Unique>,
     /// The positions of those whose text is also kept folded.
     pub(crate) searchable: Vec<usize>,
-    updates: Mutex<HashMap<FieldSet, Arc<Update>>>,
+    /// By their fields, and by whether they give what they replace, too.
+    updates: Mutex<HashMap<(FieldSet, bool), Arc<Update>>>,
 }
 
 /// A field that refers to a record.
@@ -114,6 +115,8 @@ pub(crate) struct Update {
     /// The fields, in the order of their parameters, and of these the searchable ones.
     pub(crate) positions: Vec<usize>,
     pub(crate) folded: Vec<usize>,
+    /// Whether it gives what was in the fields before, behind the new record.
+    pub(crate) gives_replaced: bool,
     /// Whether one of them is unique, so that the statement can fail.
     pub(crate) may_clash: bool,
     /// Tenant, id, expected version, time, author, fields, folds.
@@ -173,7 +176,9 @@ impl Statements {
             ),
             document: format!("SELECT data FROM {table} WHERE {LIVE} AND version = $3"),
             exists: format!("SELECT 1 FROM {table} WHERE tenant_id = $1 AND id = $2"),
-            delete: format!("UPDATE {table} SET deleted_at = $3, deleted_by = $4 WHERE {LIVE}"),
+            delete: format!(
+                "UPDATE {table} SET deleted_at = $3, deleted_by = $4 WHERE {LIVE} RETURNING version"
+            ),
             restore: Written::default(),
             purge: format!(
                 "DELETE FROM {table} WHERE tenant_id = $1 AND id IN (
@@ -270,20 +275,23 @@ impl Statements {
         )
     }
 
-    /// The update of these fields.
-    pub(crate) fn update(&self, schema: &EntitySchema, fields: FieldSet) -> Arc<Update> {
+    /// The update of these fields, which gives what it replaces too, if that is wanted.
+    pub(crate) fn update(&self, schema: &EntitySchema, fields: FieldSet, replaced: bool) -> Arc<Update> {
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(update) = updates.get(&fields) {
+        if let Some(update) = updates.get(&(fields, replaced)) {
             return Arc::clone(update);
         }
-        let update = Arc::new(self.write_update(schema, fields));
+        let update = Arc::new(self.write_update(schema, fields, replaced));
         if updates.len() < UPDATES_KEPT {
-            updates.insert(fields, Arc::clone(&update));
+            updates.insert((fields, replaced), Arc::clone(&update));
         }
         update
     }
 
-    fn write_update(&self, schema: &EntitySchema, fields: FieldSet) -> Update {
+    /// What an update replaces is read by the same statement, of the row as its snapshot has it, and the update goes to
+    /// that very place in the table (`ctid`): so it is searched for once. A row that somebody else changed meanwhile fails
+    /// to serialize, so it needs no lock.
+    fn write_update(&self, schema: &EntitySchema, fields: FieldSet, replaced: bool) -> Update {
         let changed = |(position, _): &(usize, _)| fields.contains(*position);
         let set: Vec<_> = schema.fields().iter().enumerate().filter(changed).collect();
         let folded: Vec<usize> =
@@ -309,10 +317,27 @@ impl Statements {
         let mut one = self.updated("", ", updated_at = $4, updated_by = $5", &columns, |index| {
             format!("${}", FIRST_UPDATED + index)
         });
+        let table = &self.table;
+        let (mut read, mut shown) = (String::new(), String::new());
+        if replaced {
+            for (index, (_, field)) in set.iter().enumerate() {
+                let _ = write!(read, ", {} AS p__b{index}", quote(field.name.as_str()));
+                let _ = write!(shown, ", p__b{index}");
+            }
+        }
+        if !read.is_empty() {
+            let _ = write!(
+                one,
+                " FROM (SELECT ctid AS p__at{read} FROM {table} WHERE {LIVE} AND version = $3 OFFSET 0) AS b"
+            );
+        }
         let _ = write!(one, " WHERE {LIVE} AND version = $3");
+        if !read.is_empty() {
+            let _ = write!(one, " AND {table}.ctid = b.p__at");
+        }
         let mut types = vec![Type::TEXT, Type::UUID, Type::INT8, Type::TIMESTAMPTZ, Type::TEXT];
         types.extend(column_types.iter().map(|column| column.parameter()));
-        let returning = format!(" RETURNING {}", self.columns);
+        let returning = format!(" RETURNING {}{shown}", self.columns);
         let of_parameter = conditions(&|index| format!("${}", FIRST_UPDATED + index));
         let one = written(&one, " AND ", of_parameter.into_iter(), &returning, types);
 
@@ -326,14 +351,30 @@ impl Statements {
             let _ = write!(arrays, ", ${}", FIRST_UPDATED + index);
             types.push(column.array());
         }
+        let given = format!("unnest($4, $5{arrays})");
+        if read.is_empty() {
+            let _ = write!(many, " FROM {given} AS r(p__id, p__expected{names})");
+        } else {
+            // OFFSET keeps the planner from joining the table with itself first: until it has statistics it takes it that a
+            // tenant has one record or two.
+            let _ = write!(
+                many,
+                " FROM (SELECT u.*, x.ctid AS p__at{read} FROM {given} AS u(p__id, p__expected{names}) JOIN {table} AS x
+                 ON x.tenant_id = $1 AND x.id = u.p__id AND x.version = u.p__expected AND x.deleted_at IS NULL
+                 OFFSET 0) AS r"
+            );
+        }
         let _ = write!(
             many,
-            " FROM unnest($4, $5{arrays}) AS r(p__id, p__expected{names})
-             WHERE t.tenant_id = $1 AND t.id = r.p__id AND t.version = r.p__expected AND t.deleted_at IS NULL"
+            " WHERE t.tenant_id = $1 AND t.id = r.p__id AND t.version = r.p__expected AND t.deleted_at IS NULL"
         );
+        if !read.is_empty() {
+            many.push_str(" AND t.ctid = r.p__at");
+        }
         // No column of a field has two underscores.
         let of_row = conditions(&|index| format!("r.p__v{index}"));
         Update {
+            gives_replaced: replaced,
             may_clash: set.iter().any(|(_, field)| field.unique),
             positions: set.iter().map(|(position, _)| *position).collect(),
             one,

@@ -15,8 +15,10 @@ use erp_plugin_storage::{
     CreateDynamic, ErrorKind, Mode, PlatformTransaction, StorageError, StorageResult, Transaction,
     TransactionOptions,
 };
+use futures_util::future::join;
 
 use crate::connection::{As, Pools};
+use crate::history::Noted;
 use crate::journal::{self, Row};
 use crate::schema::{self, Tables};
 use crate::session::{Committed, Session};
@@ -32,6 +34,8 @@ pub(crate) struct PostgresTransaction {
     pub(crate) tenant: TenantId,
     pub(crate) pools: Pools,
     pub(crate) tables: Arc<Tables>,
+    /// What goes out with COMMIT.
+    pub(crate) noted: Option<Noted>,
     /// Dynamic entities that were made for it.
     pub(crate) made: HashSet<EntityRef>,
     options: TransactionOptions,
@@ -51,6 +55,7 @@ impl PostgresTransaction {
             tenant: tenant.clone(),
             pools: pools.clone(),
             tables: Arc::clone(tables),
+            noted: None,
             made: HashSet::new(),
             options,
         })
@@ -73,12 +78,38 @@ impl PostgresTransaction {
 
     /// Commits, the record with it.
     async fn end(&mut self, record: Option<&InvocationRecord>) -> StorageResult<Committed> {
-        let Some(record) = record else {
+        let noted = self.noted.take();
+        if record.is_none() && noted.is_none() {
             return self.session.commit_alone().await;
-        };
+        }
         let (client, tenant) = (self.session.client(), self.tenant.clone());
-        let last = async { journal::write(&client, &tenant, record, Row::New).await.map(drop) };
-        self.session.commit(journal::ready(&client, Row::New), last).await
+        let prepare = async {
+            if noted.is_some() {
+                Noted::ready(&client).await?;
+            }
+            if record.is_some() {
+                journal::ready(&client, Row::New).await?;
+            }
+            Ok(())
+        };
+        let history = async {
+            match &noted {
+                Some(noted) => noted.send(&client).await,
+                None => Ok(()),
+            }
+        };
+        let journal = async {
+            match record {
+                Some(record) => journal::write(&client, &tenant, record, Row::New).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        // Both are sent before either is answered, and so before COMMIT.
+        let last = async {
+            let (noted, written) = join(history, journal).await;
+            noted.and(written)
+        };
+        self.session.commit(prepare, last).await
     }
 
     /// Keeps a record of a transaction that has ended, or that only read, and nothing else.

@@ -10,7 +10,8 @@ use tokio_postgres::Row;
 use crate::context::{Context, folded};
 use crate::document;
 use crate::error::{Error, Result};
-use crate::names::{read_integer, read_text};
+use crate::names::{read_integer, read_text, read_uuid};
+use crate::row::{ReplacedDocument, ReplacedFields};
 use crate::sql::Parameter;
 use crate::statements::Update;
 
@@ -21,13 +22,31 @@ impl Context<'_> {
         stamp: Stamp<'_>,
         sink: &mut dyn RecordSink,
     ) -> Result<UpdateOutcome> {
-        match self.update_row(update, stamp).await? {
-            Ok(row) => {
-                self.give(&row, sink)?;
+        match self.update_row(update, stamp, sink.wants_replaced()).await? {
+            Ok(updated) => {
+                self.give_updated(&updated, sink)?;
                 Ok(UpdateOutcome::Written)
             }
             Err(outcome) => Ok(outcome),
         }
+    }
+
+    /// Shows a sink a new record, and before it what it replaces, if the sink wants that.
+    pub(crate) fn give_updated(&self, updated: &Updated, sink: &mut dyn RecordSink) -> Result<()> {
+        let Updated { row, replaced } = updated;
+        if sink.wants_replaced() {
+            let id = RecordId(read_uuid(row, 0)?);
+            let shown = match replaced {
+                Replaced::Fields(shape) if shape.gives_replaced => {
+                    let (types, positions) = (&*self.statements.types, &*shape.positions);
+                    sink.replaced(id, &ReplacedFields { row, types, positions })
+                }
+                Replaced::Fields(_) => return Err(Error::Misuse("a sink that changed its mind")),
+                Replaced::Document(before) => sink.replaced(id, &ReplacedDocument(before)),
+            };
+            shown.map_err(Error::Sink)?;
+        }
+        self.give(row, sink).map(drop)
     }
 
     /// Makes an update and returns the new record, or how it ended otherwise.
@@ -35,10 +54,11 @@ impl Context<'_> {
         &self,
         update: RecordUpdate<'_>,
         stamp: Stamp<'_>,
-    ) -> Result<std::result::Result<Row, UpdateOutcome>> {
+        replaced: bool,
+    ) -> Result<std::result::Result<Updated, UpdateOutcome>> {
         match update.change {
             Change::Fields(fields) if !self.entity.schema().is_dynamic() => {
-                let shape = self.shape(fields)?;
+                let shape = self.shape(fields, replaced)?;
                 self.update_fields(update, fields, &shape, stamp).await
             }
             Change::Document(changes) if self.entity.schema().is_dynamic() => {
@@ -49,20 +69,20 @@ impl Context<'_> {
     }
 
     /// The statements that change these fields.
-    pub(crate) fn shape(&self, fields: &[(usize, Value)]) -> Result<Arc<Update>> {
+    pub(crate) fn shape(&self, fields: &[(usize, Value)], replaced: bool) -> Result<Arc<Update>> {
         let schema = self.entity.schema();
         let set = FieldSet::of(fields, schema.fields().len())
             .ok_or_else(|| Error::Misuse("a field twice in one update, or that the schema does not have"))?;
-        Ok(self.statements.update(schema, set))
+        Ok(self.statements.update(schema, set, replaced))
     }
 
     async fn update_fields(
         &self,
         update: RecordUpdate<'_>,
         fields: &[(usize, Value)],
-        shape: &Update,
+        shape: &Arc<Update>,
         stamp: Stamp<'_>,
-    ) -> Result<std::result::Result<Row, UpdateOutcome>> {
+    ) -> Result<std::result::Result<Updated, UpdateOutcome>> {
         let (text, is_checked) = self.choose(&shape.one).await?;
         if !is_checked && self.broken_change(fields).await?.is_some() {
             return self.why_not_updated(update, fields).await.map(Err);
@@ -82,7 +102,7 @@ impl Context<'_> {
         };
         match written {
             Ok(mut rows) => match rows.pop() {
-                Some(row) => Ok(Ok(row)),
+                Some(row) => Ok(Ok(Updated { row, replaced: Replaced::Fields(Arc::clone(shape)) })),
                 None => self.why_not_updated(update, fields).await.map(Err),
             },
             Err(error) if error.unique_violation().is_some() => {
@@ -128,15 +148,15 @@ impl Context<'_> {
         update: RecordUpdate<'_>,
         changes: &[(String, Value)],
         stamp: Stamp<'_>,
-    ) -> Result<std::result::Result<Row, UpdateOutcome>> {
+    ) -> Result<std::result::Result<Updated, UpdateOutcome>> {
         if !self.has_table().await? {
             return Ok(Err(UpdateOutcome::NotFound));
         }
         let own = [self.tenant(), Parameter::Uuid(update.id.0), Parameter::Integer(update.expected.get())];
-        let Some(row) = self.client.row(&self.statements.document, &own).await? else {
+        let Some(before) = self.client.row(&self.statements.document, &own).await? else {
             return self.why_not_updated(update, &[]).await.map(Err);
         };
-        let document = Value::Json(document::changed(read_text(&row, 0)?, changes)?);
+        let document = Value::Json(document::changed(read_text(&before, 0)?, changes)?);
         if self.is_too_long(std::slice::from_ref(&document)) {
             return Ok(Err(UpdateOutcome::Violates(Violation::DocumentTooLong)));
         }
@@ -148,8 +168,23 @@ impl Context<'_> {
         ]);
         // It was there a moment ago, in this very transaction.
         let row = self.client.row(&self.statements.update_document(), &parameters).await?;
-        row.map(Ok).ok_or_else(|| Error::Kind(ErrorKind::TransactionLost))
+        let row = row.ok_or_else(|| Error::Kind(ErrorKind::TransactionLost))?;
+        Ok(Ok(Updated { row, replaced: Replaced::Document(before) }))
     }
+}
+
+/// A new record, and where to find what it replaced.
+pub(crate) struct Updated {
+    pub(crate) row: Row,
+    pub(crate) replaced: Replaced,
+}
+
+/// Where what an update replaced is.
+pub(crate) enum Replaced {
+    /// Behind the new record, if the statement gives it.
+    Fields(Arc<Update>),
+    /// In a row of its own.
+    Document(Row),
 }
 
 /// The values of an update and the folds of them, in the order of its parameters.

@@ -35,6 +35,7 @@ mod error;
 mod events;
 mod evolution;
 mod filter;
+mod history;
 mod journal;
 mod migrations;
 mod names;

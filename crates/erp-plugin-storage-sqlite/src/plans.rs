@@ -10,7 +10,7 @@ use erp_plugin_storage::Entity;
 use erp_plugin_storage::layout::FieldSet;
 use rusqlite::Connection;
 
-use crate::{dispatch, migrations, query, schema, statements};
+use crate::{dispatch, history, migrations, query, schema, statements};
 
 struct Fixture {
     connection: Connection,
@@ -224,6 +224,25 @@ fn deleted_records_are_found_without_passing_over_the_live_ones() {
         "{plan}"
     );
     assert!(!plan.contains("SCAN inventory__item") && !plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[test]
+fn history_is_read_in_the_order_of_an_index_and_the_oldest_is_found_at_once() {
+    let fixture = Fixture::new();
+    let (of_one, newest) =
+        ("PRIMARY KEY (tenant_id=? AND entity=? AND record=?", "INDEX record_history_newest");
+    for (is_of_one, after, searched) in [
+        (true, false, format!("{of_one})")),
+        (true, true, format!("{of_one} AND (version,verb)<(?,?))")),
+        (false, false, format!("{newest} (tenant_id=? AND entity=?)")),
+        (false, true, format!("{newest} (tenant_id=? AND entity=? AND (at,record,version,verb)<(?,?,?,?))")),
+    ] {
+        let plan = fixture.plan_of(history::select(is_of_one, after));
+        assert_eq!(plan, format!("SEARCH record_history USING {searched}"));
+    }
+    let plan = fixture.plan_of(history::PRUNE);
+    assert!(plan.contains(&format!("COVERING {newest} (tenant_id=? AND entity=? AND at<?)")), "{plan}");
+    assert!(!plan.contains("SCAN record_history") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
 }
 
 #[test]

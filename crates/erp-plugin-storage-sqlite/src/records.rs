@@ -19,6 +19,7 @@ use crate::document;
 use crate::error::{Error, Result};
 use crate::prepare::{Prepared, prepare};
 use crate::query;
+use crate::row::StoredRow;
 use crate::sql::Sql;
 use crate::statements::FIRST_FIELD;
 use crate::table::{Feed, Table, bind_stamp};
@@ -212,6 +213,9 @@ impl<'c> Table<'c> {
         sink: &mut dyn RecordSink,
     ) -> Result<UpdateOutcome> {
         let RecordUpdate { id, expected, change } = update;
+        if sink.wants_replaced() {
+            self.show_replaced(id, sink)?;
+        }
         let is_dynamic = self.entity.schema().is_dynamic();
         let mut statement = match change {
             Change::Fields(fields) if !is_dynamic => {
@@ -249,6 +253,21 @@ impl<'c> Table<'c> {
             }
             Err(Error::Sqlite(error)) => self.violation(error).map(UpdateOutcome::Violates),
             Err(other) => Err(other),
+        }
+    }
+
+    /// Shows a sink what an update is about to replace. RETURNING knows the new values alone, and a point read is cheap
+    /// beside the write.
+    fn show_replaced(self, id: RecordId, sink: &mut dyn RecordSink) -> Result<()> {
+        let Some(mut statement) = self.prepare(&self.statements.get)? else { return Ok(()) };
+        self.bind(&mut statement, id)?;
+        let mut rows = statement.raw_query();
+        match rows.next()? {
+            Some(row) => {
+                let before = StoredRow { row, types: &self.statements.types };
+                sink.replaced(id, &before).map_err(Error::Sink)
+            }
+            None => Ok(()),
         }
     }
 
@@ -301,9 +320,11 @@ impl<'c> Table<'c> {
         };
         self.bind(&mut statement, id)?;
         bind_stamp(&mut statement, 3, stamp)?;
-        Ok(match statement.raw_execute()? {
-            0 => DeleteOutcome::NotFound,
-            _ => DeleteOutcome::Deleted,
-        })
+        let mut rows = statement.raw_query();
+        let Some(row) = rows.next()? else { return Ok(DeleteOutcome::NotFound) };
+        let version = Version::new(row.get(0)?).ok_or_else(|| Error::Unreadable("version"))?;
+        // What has been written is whole only when the statement has come to its end.
+        while rows.next()?.is_some() {}
+        Ok(DeleteOutcome::Deleted(version))
     }
 }

@@ -4,7 +4,7 @@ use erp_plugin_model::filter::Column;
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::value::ValueRef;
 use erp_plugin_model::{RecordId, Version};
-use erp_plugin_storage::{RowView, StorageResult, SystemValues};
+use erp_plugin_storage::{ReplacedView, RowView, StorageResult, SystemValues};
 use rusqlite::Row;
 use rusqlite::types::ValueRef as Stored;
 
@@ -83,6 +83,12 @@ impl RowView for StoredRow<'_> {
 
     fn column(&self, column: &Column) -> StorageResult<ValueRef<'_>> {
         self.column_value(column).map_err(|error| error.at("read"))
+    }
+}
+
+impl ReplacedView for StoredRow<'_> {
+    fn replaced_field(&self, position: usize) -> StorageResult<ValueRef<'_>> {
+        self.field(position)
     }
 }
 

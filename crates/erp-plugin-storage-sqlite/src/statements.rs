@@ -163,7 +163,9 @@ impl Statements {
             types,
             get: format!("SELECT {columns} FROM {table} WHERE {LIVE}"),
             version: format!("SELECT version FROM {table} WHERE {LIVE}"),
-            delete: format!("UPDATE {table} SET deleted_at = ?3, deleted_by = ?4 WHERE {LIVE}"),
+            delete: format!(
+                "UPDATE {table} SET deleted_at = ?3, deleted_by = ?4 WHERE {LIVE} RETURNING version"
+            ),
             references,
             folds,
             updates: Mutex::default(),

@@ -7,7 +7,8 @@
 //! - [`Storage`] opens transactions. A [`Transaction`] belongs to one tenant for life: the scope is given once, when
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
-//! - [`Records`], [`Events`], [`Activation`], [`Roles`], [`DynamicEntities`], [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
+//! - [`Records`], [`History`], [`Events`], [`Activation`], [`Roles`], [`DynamicEntities`], [`JournalReader`] are what a
+//!   tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
 //! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
@@ -26,6 +27,7 @@ mod error;
 mod events;
 mod evolution;
 pub mod evolve;
+mod history;
 mod journal;
 pub mod layout;
 pub mod moves;
@@ -46,10 +48,11 @@ pub use entity::Entity;
 pub use error::{ErrorKind, StorageError, StorageResult};
 pub use events::Events;
 pub use evolution::{Alter, Altered, Clashes, Ledger, Moved, Reshape, Which};
+pub use history::{ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, Verb};
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use records::{
     Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,
-    Records, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
+    Records, ReplacedView, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
 };
 pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
 pub use roles::{Roles, permissions_text, role_from_text};

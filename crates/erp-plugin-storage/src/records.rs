@@ -93,6 +93,32 @@ pub trait RecordSink: Send {
     /// Held by `queries::a_sink_that_has_enough_gets_no_more`,
     /// `queries::a_sink_that_fails_ends_the_query_and_leaves_the_transaction`.
     fn record(&mut self, row: &dyn RowView) -> StorageResult<SinkFlow>;
+
+    /// Whether an update is to show what it replaces, too: one that nobody asks pays nothing for it.
+    ///
+    /// Held by `history::an_update_shows_what_it_replaces_only_to_who_asks`.
+    fn wants_replaced(&self) -> bool {
+        false
+    }
+
+    /// Takes what an update is about to replace, before [`record`](Self::record) takes the new record. It may be shown
+    /// what was not replaced after all, and then no record with this id follows.
+    ///
+    /// Held by `history::an_update_shows_what_it_replaces`, `history::many_updates_show_what_they_replace`,
+    /// `history::an_update_of_a_document_shows_the_one_before`.
+    fn replaced(&mut self, id: RecordId, before: &dyn ReplacedView) -> StorageResult<()> {
+        let _ = (id, before);
+        Ok(())
+    }
+}
+
+/// The values of a record before an update.
+pub trait ReplacedView {
+    /// The value that a field had which the update names, by its position in the schema; at position 0 of a dynamic
+    /// entity the whole document. Of another field it may be [`Bug`](crate::ErrorKind::Bug).
+    ///
+    /// Held by `history::an_update_shows_what_it_replaces`, `history::an_update_of_a_document_shows_the_one_before`.
+    fn replaced_field(&self, position: usize) -> StorageResult<ValueRef<'_>>;
 }
 
 /// Why a write of valid data was refused. Nothing was written and the transaction is intact.
@@ -159,8 +185,8 @@ pub enum RestoreOutcome {
 /// How a delete ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeleteOutcome {
-    /// The record is deleted.
-    Deleted,
+    /// The record is deleted. It keeps its version, which is this.
+    Deleted(Version),
     /// No live record of this tenant has the id.
     NotFound,
 }
@@ -313,9 +339,10 @@ pub trait Records: Send {
         sink: &mut dyn RecordSink,
     ) -> StorageResult<Vec<UpdateOutcome>>;
 
-    /// Marks the live record of this tenant with this id as deleted; its unique values become free.
+    /// Marks the live record of this tenant with this id as deleted and tells its version; its unique values become free.
     ///
-    /// Held by `soft_delete::a_deleted_record_is_invisible_to_every_verb`,
+    /// Held by `deleted::a_restored_record_lives_with_the_next_version_and_its_stamp`,
+    /// `soft_delete::a_deleted_record_is_invisible_to_every_verb`,
     /// `soft_delete::deleting_one_record_leaves_the_others`, `unique::deleting_a_record_frees_its_value`.
     async fn delete(
         &mut self,

@@ -46,6 +46,9 @@ pub enum TenantTable<'e> {
     Invocations,
     /// When, invocation, place in its log; plugin, severity, text.
     LogLines,
+    /// Entity, record, version, verb as its [rank](crate::Verb::rank); when, by whom, caused by, plugin, its version,
+    /// invocation, changes.
+    History,
     /// The records of an entity, deleted ones as well. Id; version, created at and by, updated at and by, deleted at and
     /// by, then the fields in the schema's order, or the document.
     Records(&'e EntitySchema),
@@ -54,7 +57,7 @@ pub enum TenantTable<'e> {
 impl TenantTable<'_> {
     /// The system's own, in the order in which they are taken in. The unnumbered events of all tenants come after the
     /// numbered ones of all, so that they get later numbers.
-    pub const SYSTEM: [TenantTable<'static>; 11] = [
+    pub const SYSTEM: [TenantTable<'static>; 12] = [
         TenantTable::Activations,
         TenantTable::Subscriptions,
         TenantTable::Config,
@@ -62,6 +65,7 @@ impl TenantTable<'_> {
         TenantTable::RoleAssignments,
         TenantTable::Invocations,
         TenantTable::LogLines,
+        TenantTable::History,
         TenantTable::NumberedEvents,
         TenantTable::Deliveries,
         TenantTable::Streams,
@@ -83,6 +87,7 @@ impl TenantTable<'_> {
             Self::Streams => "streams".to_owned(),
             Self::Invocations => "invocations".to_owned(),
             Self::LogLines => "log lines".to_owned(),
+            Self::History => "history".to_owned(),
             Self::Records(schema) => schema.name.to_string(),
         }
     }
@@ -91,6 +96,7 @@ impl TenantTable<'_> {
     #[must_use]
     pub fn key(&self) -> usize {
         match self {
+            Self::History => 4,
             Self::Deliveries | Self::LogLines => 3,
             Self::Subscriptions | Self::Config | Self::RoleAssignments | Self::Streams => 2,
             Self::Activations
@@ -125,6 +131,9 @@ impl TenantTable<'_> {
                 columns
             }
             Self::LogLines => vec![DateTime, Uuid, Integer, String, Integer, Text],
+            Self::History => {
+                vec![String, Uuid, Integer, Integer, DateTime, String, String, String, String, Uuid, Text]
+            }
             Self::Records(schema) => {
                 let mut columns = vec![Uuid, Integer, DateTime, String, DateTime, String, DateTime, String];
                 if schema.is_dynamic() {

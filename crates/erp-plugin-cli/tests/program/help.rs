@@ -58,6 +58,8 @@ fn every_verb_of_records_shows_how_it_is_called() {
         "delete",
         "restore",
         "purge",
+        "history",
+        "prune-history",
         "count",
         "aggregate",
         "export",

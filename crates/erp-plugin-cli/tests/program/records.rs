@@ -11,6 +11,7 @@ use crate::program::{Done, bare, erp_plugin, file, plugin, with_manifest};
 
 on_every_backend! {
     a_record_is_inserted_read_changed_deleted_restored_and_purged
+    the_history_tells_who_changed_what_a_page_at_a_time
     an_array_is_inserted_with_an_outcome_for_each
     pages_follow_one_another_by_cursor
     figures_are_a_table_or_an_object
@@ -116,6 +117,37 @@ fn a_record_is_inserted_read_changed_deleted_restored_and_purged(place: &Place) 
     assert_eq!(place.done("purge", &["--deleted-before", "2020-01-31"]).stdout, "0 records purged\n");
     assert_eq!(place.done("purge", &["--deleted-before", "0d", "--json"]).json(), json!({ "purged": 1 }));
     assert_eq!(place.notes("restore", &[id]).code, Some(1));
+}
+
+fn the_history_tells_who_changed_what_a_page_at_a_time(place: &Place) {
+    place.install("acme");
+    let id = place.done("insert", &[r#"{"title":"first","price":"9.5"}"#]).json()["id"].clone();
+    let id = id.as_str().unwrap();
+    place.done("update", &[id, "--version", "1", r#"{"title":"second","price":"9.50"}"#]);
+    place.done("delete", &[id]);
+    place.done("insert", &[r#"{"title":"other"}"#]);
+    let of_one = lines(&place.done("history", &[id]));
+    let told: Vec<_> =
+        of_one.iter().map(|change| (change["verb"].clone(), change["version"].clone())).collect();
+    assert_eq!(told, [("delete", 2), ("update", 2), ("insert", 1)].map(|(verb, n)| (json!(verb), json!(n))));
+    assert_eq!(of_one[1]["changes"], json!({ "title": { "from": "first", "to": "second" } }));
+    assert_eq!((&of_one[1]["by"], &of_one[1]["plugin"]), (&json!("system"), &Value::Null));
+
+    // The installation has made notes, too.
+    let page = place.done("history", &["--limit", "3", "--json"]).json();
+    assert_eq!(page["items"].as_array().unwrap()[1..], of_one[..2]);
+    let limited = place.notes("history", &["--limit", "3"]);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    assert_eq!(limited.code, Some(0), "{limited:?}");
+    assert!(limited.stderr.contains(&format!("go on with --cursor {cursor}")), "{limited:?}");
+    let rest = place.notes("history", &["--limit", "1", "--cursor", cursor]);
+    assert_eq!(lines(&rest)[0], of_one[2]);
+    let nobody = place.done("history", &["019ab3c4-9c1e-7d54-8a8e-0d6f0a1b2c3d"]);
+    assert_eq!(nobody.stdout, "");
+
+    let refused = place.notes("prune-history", &["--json"]);
+    assert_eq!((refused.code, &refused.json()["error"]["code"]), (Some(1), &json!("invalid-input")));
+    assert!(refused.stderr.contains("keeps its history for ever"), "{refused:?}");
 }
 
 fn an_array_is_inserted_with_an_outcome_for_each(place: &Place) {

@@ -87,6 +87,11 @@ pub(crate) fn read<'a>(tenant: &TenantId, data: &'a [u8]) -> Result<Input<'a>, H
     Ok(input)
 }
 
+/// The keys of an object and the JSON of their values, in their order.
+pub(crate) fn pairs(object: &str) -> serde_json::Result<Vec<(String, &str)>> {
+    serde_json::Deserializer::from_str(object).deserialize_map(Pairs)
+}
+
 struct Pairs;
 
 impl<'de> Visitor<'de> for Pairs {

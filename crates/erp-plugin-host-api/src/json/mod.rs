@@ -3,6 +3,7 @@
 
 pub(crate) mod aggregate;
 pub(crate) mod batch;
+pub(crate) mod changes;
 pub(crate) mod cursor;
 pub(crate) mod document;
 pub(crate) mod filter;

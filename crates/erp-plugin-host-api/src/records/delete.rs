@@ -18,15 +18,16 @@ use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::{EntityRef, ErrorCode, HostError, OnDelete, RecordId, Value, Version};
 use erp_plugin_storage::{
     Change, DeleteOutcome, Entity, RecordSink, RecordUpdate, RowView, SinkFlow, Stamp, StorageResult,
-    UpdateOutcome,
+    UpdateOutcome, Verb,
 };
 
 use super::no_record;
 use crate::caller::Right;
 use crate::error::CallResult;
 use crate::fields::Seen;
+use crate::history::{Note, Watch};
 use crate::hooks::HookPoint;
-use crate::invocation::{Invocation, Verb};
+use crate::invocation::Invocation;
 use crate::references::{References, Referrer};
 
 /// How far from the record that a call names one may be that is deleted with it.
@@ -313,7 +314,9 @@ impl Invocation {
         for (index, (entity, id)) in plan.deleted.iter().enumerate() {
             self.budget.statement();
             match self.transaction().await?.delete(entity, *id, stamp).await? {
-                DeleteOutcome::Deleted => self.wrote(Verb::Delete, entity, *id),
+                DeleteOutcome::Deleted(version) => {
+                    self.wrote(Verb::Delete, entity, *id, Note::of_no_field(entity.schema(), version));
+                }
                 // The one that was named.
                 DeleteOutcome::NotFound if index == 0 => {
                     return Err(no_record(entity.schema(), &id.to_string()).into());
@@ -335,19 +338,21 @@ impl Invocation {
             }
             self.budget.statement();
             let mut sink = Found::default();
+            let mut watch = Watch::over(entity.schema(), &updates, &mut sink);
             let transaction = self.transaction().await?;
-            let outcomes = transaction.update_many(&entity, &updates, stamp, &mut sink).await?;
-            for (update, outcome) in updates.into_iter().zip(outcomes) {
+            let outcomes = transaction.update_many(&entity, &updates, stamp, &mut watch).await?;
+            for (update, outcome) in updates.iter().zip(outcomes) {
                 let outcome = match outcome {
                     UpdateOutcome::VersionMismatch { actual } => {
-                        let RecordUpdate { id, change, .. } = update;
+                        let RecordUpdate { id, change, .. } = *update;
                         let transaction = self.transaction().await?;
-                        transaction.update(&entity, id, actual, change, stamp, &mut sink).await?
+                        transaction.update(&entity, id, actual, change, stamp, &mut watch).await?
                     }
                     outcome => outcome,
                 };
                 if outcome == UpdateOutcome::Written {
-                    self.wrote(Verb::Update, &entity, update.id);
+                    let note = watch.note(update.id)?;
+                    self.wrote(Verb::Update, &entity, update.id, note);
                 }
             }
         }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::RecordId;
 use erp_plugin_model::limits::LimitKind;
-use erp_plugin_storage::{RestoreOutcome, Stamp};
+use erp_plugin_storage::{RestoreOutcome, Stamp, Verb};
 
 use super::{OneRecord, RECORD, no_record, violated};
 use crate::error::CallResult;
+use crate::history::Watch;
 use crate::hooks::HookPoint;
-use crate::invocation::{Invocation, Verb};
+use crate::invocation::Invocation;
 
 impl Invocation {
     /// Makes a deleted record live again, with the next version; returns all of it. `not-found` when no deleted record
@@ -29,10 +30,12 @@ impl Invocation {
         self.budget.statement();
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
-        match self.transaction().await?.restore(entity, record, stamp, &mut sink).await? {
+        let mut watch = Watch::over(schema, &[], &mut sink);
+        match self.transaction().await?.restore(entity, record, stamp, &mut watch).await? {
             RestoreOutcome::Restored => {
+                let note = watch.note(record)?;
                 let out = sink.out;
-                self.wrote(Verb::Restore, entity, record);
+                self.wrote(Verb::Restore, entity, record, note);
                 self.budget.transfer_written(out.len())?;
                 Ok(out)
             }

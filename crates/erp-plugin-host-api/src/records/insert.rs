@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use erp_plugin_model::{EntitySchema, ErrorCode, HostError, RecordId, Value, Version};
-use erp_plugin_storage::{Entity, InsertOutcome, NewRecord, Stamp, SystemValues};
+use erp_plugin_storage::{InsertOutcome, NewRecord, Stamp, SystemValues, Verb};
 
 use super::{RECORD, Writable, required, violated};
 use crate::error::{CallError, CallResult};
 use crate::fields::Seen;
+use crate::history::Note;
 use crate::hooks::HookPoint;
-use crate::invocation::{Invocation, Verb, Write};
+use crate::invocation::Invocation;
 use crate::json::{batch, document, row, write};
 
 impl Invocation {
@@ -34,7 +35,7 @@ impl Invocation {
         let stamp = Stamp { at, by: &by };
         match self.transaction().await?.insert(entity, NewRecord { id, values: &values }, stamp).await? {
             InsertOutcome::Inserted => {
-                self.wrote(Verb::Insert, entity, id);
+                self.wrote(Verb::Insert, entity, id, Note::inserted(schema, &values));
                 Ok(answer)
             }
             InsertOutcome::Violates(violation) => {
@@ -94,7 +95,7 @@ impl Invocation {
             for ((index, id, values, answer), outcome) in allowed.into_iter().zip(outcomes) {
                 let item = match outcome {
                     InsertOutcome::Inserted => {
-                        self.wrote(Verb::Insert, entity, id);
+                        self.wrote(Verb::Insert, entity, id, Note::inserted(schema, &values));
                         Ok(answer)
                     }
                     InsertOutcome::Violates(violation) => {
@@ -107,10 +108,6 @@ impl Invocation {
         let out = batch::write(&items);
         self.budget.transfer_written(out.len())?;
         Ok(out)
-    }
-
-    pub(crate) fn wrote(&mut self, verb: Verb, entity: &Arc<Entity>, id: RecordId) {
-        self.writes.push(Write { verb, entity: Arc::clone(entity), id });
     }
 
     /// A new record's values out of JSON.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use erp_plugin_model::parse::quote;
 use erp_plugin_model::{EntitySchema, ErrorCode, HostError, RecordId, TenantId, Value, Version};
 use erp_plugin_storage::{
-    Change, Entity, RecordSink, RecordUpdate, RowView, SinkFlow, Stamp, StorageResult, UpdateOutcome,
+    Change, Entity, RecordSink, RecordUpdate, RowView, SinkFlow, Stamp, StorageResult, UpdateOutcome, Verb,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,8 +14,9 @@ use serde_json::value::RawValue;
 use super::{OneRecord, RECORD, no_record, required, violated};
 use crate::error::{CallError, CallResult};
 use crate::fields::Seen;
+use crate::history::Watch;
 use crate::hooks::HookPoint;
-use crate::invocation::{Invocation, Verb};
+use crate::invocation::Invocation;
 use crate::json::{batch, document, row, syntax_error, write};
 
 /// An update that has been checked, and may be made.
@@ -44,14 +45,17 @@ impl Invocation {
         let (at, by) = (self.now, Arc::clone(&self.writer));
         let stamp = Stamp { at, by: &by };
         let Prepared { id, expected, change, .. } = update;
+        let updates = [RecordUpdate { id, expected, change: change.as_change() }];
+        let mut watch = Watch::over(schema, &updates, &mut sink);
         let outcome = self
             .transaction()
             .await?
-            .update(entity, id, expected, change.as_change(), stamp, &mut sink)
+            .update(entity, id, expected, change.as_change(), stamp, &mut watch)
             .await?;
         not_written(seen, id, expected, (&change, &outcome))?;
+        let note = watch.note(id)?;
         let out = sink.out;
-        self.wrote(Verb::Update, entity, id);
+        self.wrote(Verb::Update, entity, id, note);
         self.budget.transfer_written(out.len())?;
         Ok(out)
     }
@@ -108,12 +112,18 @@ impl Invocation {
                     change: update.change.as_change(),
                 })
                 .collect();
-            let outcomes = self.transaction().await?.update_many(entity, &rows, stamp, &mut sink).await?;
+            let mut watch = Watch::over(schema, &rows, &mut sink);
+            let outcomes = self.transaction().await?.update_many(entity, &rows, stamp, &mut watch).await?;
+            let mut notes = Vec::with_capacity(outcomes.len());
+            for (row, outcome) in rows.iter().zip(outcomes) {
+                let note = if outcome == UpdateOutcome::Written { watch.note(row.id)? } else { None };
+                notes.push((outcome, note));
+            }
             let mut written = sink.out.into_iter();
-            for ((index, update), outcome) in allowed.iter().zip(outcomes) {
+            for ((index, update), (outcome, note)) in allowed.iter().zip(notes) {
                 let outcome = (&update.change, &outcome);
                 let item = not_written(seen, update.id, update.expected, outcome).map(|()| {
-                    self.wrote(Verb::Update, entity, update.id);
+                    self.wrote(Verb::Update, entity, update.id, note);
                     written.next().unwrap_or_default()
                 });
                 batch::put(&mut items, *index, item);

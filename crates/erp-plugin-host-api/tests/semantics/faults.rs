@@ -51,7 +51,7 @@ async fn a_commit_that_is_lost_is_a_failure_that_may_be_run_again() {
 }
 
 /// An event of alpha that inventory has claimed.
-async fn claimed(fixture: &Fixture) -> Delivery {
+pub(crate) async fn claimed(fixture: &Fixture) -> Delivery {
     let mut transaction = fixture.transaction(ALPHA).await;
     let state = ActivationState {
         plugin: "inventory".parse().unwrap(),

@@ -334,6 +334,14 @@ impl Call {
         answer(self.0.purge(entity, before).await)
     }
 
+    pub(crate) async fn history(&mut self, entity: &str, id: Option<&str>, page: &str) -> Answer {
+        text(self.0.history(entity, id, page.as_bytes()).await)
+    }
+
+    pub(crate) async fn prune_history(&mut self, entity: &str) -> Answer<u64> {
+        answer(self.0.prune_history(entity).await)
+    }
+
     pub(crate) async fn publish(&mut self, event_type: &str, payload: &str) -> Answer<()> {
         answer(self.0.publish(event_type, payload.as_bytes()).await)
     }

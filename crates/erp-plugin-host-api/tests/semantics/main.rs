@@ -19,6 +19,7 @@ mod field_types;
 mod figures;
 mod filters;
 mod fixture;
+mod history;
 mod hooks;
 mod identity;
 mod insert;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::entities::{self, Origin};
 use super::{ManifestError, Table};
 use crate::parse::write_decimal;
-use crate::schema::{EntitySchema, Field, FieldType};
+use crate::schema::{EntitySchema, Field, FieldType, KeptHistory};
 use crate::time::{write_date, write_rfc3339};
 use crate::{EntityRef, Labels, Value};
 
@@ -18,6 +18,15 @@ impl EntitySchema {
         put_labels(&mut map, "title", &self.title);
         if let Some(display) = &self.display {
             map.insert("display".to_owned(), display.as_str().into());
+        }
+        match self.history {
+            KeptHistory::Forever => {}
+            KeptHistory::None => {
+                map.insert("history".to_owned(), false.into());
+            }
+            KeptHistory::Days(days) => {
+                map.insert("history".to_owned(), json!({ "keep-days": days }));
+            }
         }
         let fields = self.fields().iter().map(|own| (own.name.to_string(), field(own)));
         map.insert("fields".to_owned(), Json::Object(fields.collect()));
@@ -138,6 +147,7 @@ mod tests {
         [entities.thing]
         title = { en = "Thing", zh = "东西" }
         display = "s"
+        history = { keep-days = 30 }
         [entities.thing.fields]
         s = { type = "string", required = true, unique = true, max-length = 40, pattern = "[a-z]+", default = "abc", label = "S" }
         t = { type = "text" }

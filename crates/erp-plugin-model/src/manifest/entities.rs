@@ -1,13 +1,17 @@
 //! `[entities.<name>]` and `[entities.<name>.fields.<name>]`.
 
+use serde_json::Value as Json;
+
 use super::{ManifestError, Table};
 use crate::ids::{EntityName, FieldName, PermissionName, PluginName};
 use crate::schema::{
-    DEFAULT_STRING, EntitySchema, Field, FieldType, HIDDEN_COLUMNS, MAX_FIELDS, MAX_OPTIONS, MAX_PRECISION,
-    MAX_STRING, OnDelete, Pattern, SYSTEM_FIELDS,
+    DEFAULT_STRING, EntitySchema, Field, FieldType, HIDDEN_COLUMNS, KeptHistory, MAX_FIELDS, MAX_OPTIONS,
+    MAX_PRECISION, MAX_STRING, OnDelete, Pattern, SYSTEM_FIELDS,
 };
 use crate::{EntityRef, Value, check, parse};
 
+/// The most days that history is kept, if not for ever: a hundred years.
+const MAX_KEEP_DAYS: u64 = 36_525;
 /// The most entities that a plugin may declare.
 const MAX_ENTITIES: usize = 64;
 
@@ -53,6 +57,7 @@ pub(super) fn entity(
             }
         },
     };
+    let history = history(&mut table)?;
     table.finish()?;
     for field in &fields {
         if let Some(old) = &field.renamed_from
@@ -62,7 +67,29 @@ pub(super) fn entity(
             return Err(table_error(&entity, &path, old));
         }
     }
-    Ok(EntitySchema::declared(EntityRef { plugin: plugin.clone(), entity }, title, display, fields))
+    let name = EntityRef { plugin: plugin.clone(), entity };
+    let mut schema = EntitySchema::declared(name, title, display, fields);
+    schema.history = history;
+    Ok(schema)
+}
+
+/// `history = false`, or `history = { keep-days = 3650 }`; kept for ever without it.
+fn history(table: &mut Table<'_>) -> Result<KeptHistory, ManifestError> {
+    match table.take("history") {
+        None | Some(Json::Bool(true)) => Ok(KeptHistory::Forever),
+        Some(Json::Bool(false)) => Ok(KeptHistory::None),
+        Some(value @ Json::Object(_)) => {
+            let mut own = Table::new(table.path("history"), value)?;
+            let days = own.number("keep-days", 1, MAX_KEEP_DAYS)?;
+            let missing = own.error("keep-days", "is missing; without a limit leave `history` out");
+            own.finish()?;
+            Ok(KeptHistory::Days(u32::try_from(days.ok_or(missing)?).unwrap_or(u32::MAX)))
+        }
+        Some(other) => {
+            Err(table
+                .error("history", format!("must be true, false or {{ keep-days = <number> }}, not {other}")))
+        }
+    }
 }
 
 fn table_error(entity: &EntityName, path: &str, old: &FieldName) -> ManifestError {

@@ -62,6 +62,36 @@ fn a_field_may_take_permissions_of_the_plugins_own() {
 }
 
 #[test]
+fn history_is_kept_for_ever_unless_it_says_otherwise() {
+    use crate::schema::KeptHistory;
+    let reads = |history: &str| {
+        let head = "manifest = 1\n[plugin]\nname = \"inventory\"\nversion = \"0.1.0\"\ncontract = \"0\"\n";
+        let text = format!("{head}[entities.item]\n{history}\n[entities.item.fields.sku]\ntype = \"string\"");
+        Manifest::from_toml(&text)
+            .map(|manifest| manifest.entities[0].history)
+            .map_err(|error| error.to_string())
+    };
+    for (history, expected) in [
+        ("", KeptHistory::Forever),
+        ("history = true", KeptHistory::Forever),
+        ("history = false", KeptHistory::None),
+        ("history = { keep-days = 3650 }", KeptHistory::Days(3650)),
+        ("history.keep-days = 1", KeptHistory::Days(1)),
+    ] {
+        assert_eq!(reads(history), Ok(expected), "{history}");
+    }
+    for (history, part) in [
+        ("history = \"no\"", "must be true, false or { keep-days = <number> }"),
+        ("history = {}", "keep-days is missing; without a limit leave `history` out"),
+        ("history = { keep-days = 0 }", "must be a whole number from 1 to 36525, not 0"),
+        ("history = { keep_days = 5 }", "did you mean `keep-days`?"),
+    ] {
+        let error = reads(history).unwrap_err();
+        assert!(error.contains("entities.item.history") && error.contains(part), "{error}");
+    }
+}
+
+#[test]
 fn a_reference_restricts_unless_it_says_otherwise_and_a_string_is_searchable_if_it_says_so() {
     use crate::schema::OnDelete;
     for (options, expected) in [

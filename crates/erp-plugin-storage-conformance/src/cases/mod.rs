@@ -11,6 +11,7 @@ pub mod dynamic;
 pub mod events;
 pub mod evolution;
 pub mod filters;
+pub mod history;
 pub mod isolation;
 pub mod journal;
 pub mod property;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
-use erp_plugin_model::{FieldType, Value};
+use erp_plugin_model::{FieldType, Value, Version};
 use erp_plugin_storage::{Change, DeleteOutcome, Storage, UpdateOutcome};
 
 use crate::fixture::{
@@ -15,7 +15,10 @@ pub async fn a_deleted_record_is_invisible_to_every_verb(storage: Arc<dyn Storag
     let entity = declare(&storage, "suite.sample", vec![optional("n", FieldType::Integer)]).await;
     let ids = given(&storage, ALPHA, &entity, [vec![Value::Integer(1)], vec![Value::Integer(1)]]).await;
     let mut transaction = write(&storage, ALPHA).await;
-    assert_eq!(transaction.delete(&entity, ids[0], stamp()).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(
+        transaction.delete(&entity, ids[0], stamp()).await.unwrap(),
+        DeleteOutcome::Deleted(Version::FIRST)
+    );
     transaction.commit(None).await.unwrap();
 
     let mut transaction = write(&storage, ALPHA).await;

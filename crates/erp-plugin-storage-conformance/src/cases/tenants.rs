@@ -7,7 +7,7 @@ use erp_plugin_model::filter::{Column, Comparison, Filter};
 use erp_plugin_model::page::Page;
 use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::usage::LogLevel;
-use erp_plugin_model::{FieldType, Value};
+use erp_plugin_model::{FieldType, Value, Version};
 use erp_plugin_storage::{
     ActivationState, Change, DeleteOutcome, InsertOutcome, LogQuery, NewRecord, Storage, Subscription,
     UpdateOutcome,
@@ -68,7 +68,10 @@ pub async fn one_id_in_two_tenants_is_two_records(storage: Arc<dyn Storage>) {
     let values = [Value::Integer(2)];
     let outcome = transaction.insert(&entity, NewRecord { id, values: &values }, stamp()).await.unwrap();
     assert_eq!(outcome, InsertOutcome::Inserted);
-    assert_eq!(transaction.delete(&entity, id, stamp()).await.unwrap(), DeleteOutcome::Deleted);
+    assert_eq!(
+        transaction.delete(&entity, id, stamp()).await.unwrap(),
+        DeleteOutcome::Deleted(Version::FIRST)
+    );
     transaction.commit(None).await.unwrap();
     assert_eq!(seen(&storage, ALPHA, &entity, id).await.unwrap().values, [Value::Integer(1)]);
     assert_eq!(count(&storage, BETA, &entity).await, 0);

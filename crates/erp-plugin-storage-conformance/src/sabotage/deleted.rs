@@ -93,9 +93,10 @@ impl Interceptor for SeesDeleted {
         let name = &entity.schema().name;
         let row = rows::one(opened.inner(), entity, id).await?;
         let outcome = opened.inner().delete(entity, id, stamp).await?;
-        if outcome == DeleteOutcome::NotFound && self.seen_one(Statement::Delete, opened, name, id).is_some()
+        if outcome == DeleteOutcome::NotFound
+            && let Some(grave) = self.seen_one(Statement::Delete, opened, name, id)
         {
-            return Ok(DeleteOutcome::Deleted);
+            return Ok(DeleteOutcome::Deleted(grave.version));
         }
         let tenant = opened.scope().tenant().clone();
         let graves = row.map(|row| Grave { tenant, entity: name.clone(), row, risen: false });

@@ -12,6 +12,7 @@ mod batches;
 mod deleted;
 mod events;
 mod filters;
+mod history;
 mod pages;
 mod rows;
 mod runner;
@@ -108,6 +109,8 @@ sabotages! {
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
     "no tenant predicate in usage": NoTenantPredicate::of(tenants::Statement::Usage)
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
+    "no tenant predicate in the history": NoTenantPredicate::of(tenants::Statement::History)
+        => history::changes_are_the_tenants_and_the_entitys_own;
     "tenants that differ in case are one": tenants::TenantsIgnoreCase
         => tenants::names_that_are_nearly_equal_are_two_tenants;
     "a tenant left on a pooled connection": TenantLeftBehind::by_an_end()
@@ -155,6 +158,16 @@ sabotages! {
     "commit keeps nothing": transactions::CommitsNothing => transactions::a_commit_makes_all_of_it_visible;
     "outbox row outside the transaction": transactions::OutboxOutside::default()
         => events::events_go_with_a_rollback;
+    "history outside the transaction": history::Outside => history::changes_go_with_a_rollback;
+    "an update does not show what it replaces": history::ShowsNothingReplaced
+        => history::an_update_shows_what_it_replaces;
+    "many updates do not show what they replace": history::ShowsNothingReplaced
+        => history::many_updates_show_what_they_replace;
+    "an update shows what it has written": history::ShowsTheNewOne => history::an_update_shows_what_it_replaces;
+    "pruning has no limit": history::PrunesAll
+        => history::pruning_removes_only_what_is_older_at_most_its_limit_the_oldest_first;
+    "a deletion comes before what it deletes": history::DeletesFirst
+        => history::a_records_changes_come_newest_first_a_page_at_a_time;
     "rollback undoes the invocation's record": transactions::RollsTheRecordBack
         => journal::a_record_is_kept_with_a_commit_and_with_a_rollback;
     "no record of a transaction that only reads": transactions::ForgetsReaders

@@ -17,9 +17,10 @@ use erp_plugin_model::{
     Version,
 };
 use erp_plugin_storage::{
-    Aggregate, AggregateOutcome, Change, Counted, DeleteOutcome, Entity, FigureValue, InsertOutcome,
-    LogQuery, NewRecord, QueryOutcome, RecordSink, RestoreOutcome, Stamp, Storage, StorageResult,
-    StoredLogLine, TenantScope, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Violation,
+    Aggregate, AggregateOutcome, Change, Counted, DeleteOutcome, Entity, FigureValue, HistoryQuery,
+    HistorySink, InsertOutcome, LogQuery, NewRecord, QueryOutcome, RecordSink, RestoreOutcome, Stamp,
+    Storage, StorageResult, StoredLogLine, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
+    UsageTotal, Violation,
 };
 
 use super::rows::{self, Rows};
@@ -48,6 +49,7 @@ pub(super) enum Statement {
     RemoveRole,
     Log,
     Usage,
+    History,
 }
 
 /// No condition on the tenant in one statement.
@@ -289,8 +291,9 @@ impl Interceptor for NoTenantPredicate {
         let mut outcome = opened.inner().delete(entity, id, stamp).await?;
         for other in self.others(Statement::Delete, opened) {
             go(opened, &other).await?;
-            if opened.inner().delete(entity, id, stamp).await? == DeleteOutcome::Deleted {
-                outcome = DeleteOutcome::Deleted;
+            let theirs = opened.inner().delete(entity, id, stamp).await?;
+            if matches!(theirs, DeleteOutcome::Deleted(_)) {
+                outcome = theirs;
             }
             home(opened).await?;
         }
@@ -405,6 +408,22 @@ impl Interceptor for NoTenantPredicate {
             home(opened).await?;
         }
         Ok(lines)
+    }
+
+    async fn history(
+        &self,
+        opened: &mut Opened,
+        entity: &EntityRef,
+        query: HistoryQuery,
+        sink: &mut dyn HistorySink,
+    ) -> StorageResult<bool> {
+        let mut more = opened.inner().history(entity, query, sink).await?;
+        for other in self.others(Statement::History, opened) {
+            go(opened, &other).await?;
+            more |= opened.inner().history(entity, query, sink).await?;
+            home(opened).await?;
+        }
+        Ok(more)
     }
 
     async fn usage(&self, opened: &mut Opened) -> StorageResult<Vec<UsageTotal>> {

@@ -265,6 +265,24 @@ CREATE TABLE erp_plugin.log_lines (
 );
 CREATE INDEX log_lines_newest ON erp_plugin.log_lines (tenant_id, at, invocation, ordinal);
 
+-- Who changed what. The verb is 0 insert, 1 update, 2 restore, 3 delete.
+CREATE TABLE erp_plugin.record_history (
+    tenant_id text COLLATE "C" NOT NULL,
+    entity text COLLATE "C" NOT NULL,
+    record uuid NOT NULL,
+    version bigint NOT NULL,
+    verb bigint NOT NULL,
+    at timestamptz NOT NULL,
+    changed_by text COLLATE "C" NOT NULL,
+    caused_by text COLLATE "C",
+    plugin text COLLATE "C",
+    plugin_version text,
+    invocation uuid NOT NULL,
+    changes text,
+    PRIMARY KEY (tenant_id, entity, record, version, verb)
+);
+CREATE INDEX record_history_newest ON erp_plugin.record_history (tenant_id, entity, at, record, version, verb);
+
 -- The wall between tenants. Forced, so that it holds for the owner too. Workers look across it, at these tables alone.
 DO $$
 DECLARE
@@ -272,7 +290,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY[
         'activations', 'subscriptions', 'plugin_config', 'roles', 'role_assignments', 'outbox', 'streams', 'deliveries',
-        'invocations', 'log_lines', 'schema_notes'
+        'invocations', 'log_lines', 'record_history', 'schema_notes'
     ] LOOP
         EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
@@ -280,7 +298,10 @@ BEGIN
             'CREATE POLICY tenant ON erp_plugin.%I TO {app}, {owner} USING (tenant_id = (SELECT erp_plugin.current_tenant()))',
             name
         );
-        EXECUTE format('CREATE POLICY worker ON erp_plugin.%I TO {worker} USING (true)', name);
+        -- What was in records is no worker's business.
+        IF name <> 'record_history' THEN
+            EXECUTE format('CREATE POLICY worker ON erp_plugin.%I TO {worker} USING (true)', name);
+        END IF;
     END LOOP;
 END
 $$;
@@ -298,6 +319,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles, erp_plugin.role_assignments
     TO {app};
 GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines TO {app};
+GRANT SELECT, INSERT, DELETE ON erp_plugin.record_history TO {app};
 GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
 GRANT SELECT ON erp_plugin.streams TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON

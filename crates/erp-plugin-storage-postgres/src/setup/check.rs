@@ -116,6 +116,7 @@ async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupEr
     let sql = "WITH wanted (role, verbs, names) AS (VALUES
              ($1, 'SELECT', 'entities streams'),
              ($1, 'SELECT INSERT', 'outbox invocations log_lines'),
+             ($1, 'SELECT INSERT DELETE', 'record_history'),
              ($1, 'SELECT UPDATE', 'deliveries'),
              ($1, 'SELECT INSERT UPDATE', 'activations'),
              ($1, 'SELECT INSERT UPDATE DELETE', 'subscriptions plugin_config roles role_assignments'),

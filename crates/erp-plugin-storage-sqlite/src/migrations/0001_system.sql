@@ -207,5 +207,23 @@ CREATE TABLE log_lines (
     PRIMARY KEY (tenant_id, at, invocation, ordinal)
 ) STRICT, WITHOUT ROWID;
 
+-- Who changed what: a record's changes lie together in their order. The verb is 0 insert, 1 update, 2 restore, 3 delete.
+CREATE TABLE record_history (
+    tenant_id TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    record BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    verb INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    changed_by TEXT NOT NULL,
+    caused_by TEXT,
+    plugin TEXT,
+    plugin_version TEXT,
+    invocation BLOB NOT NULL,
+    changes TEXT,
+    PRIMARY KEY (tenant_id, entity, record, version, verb)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX record_history_newest ON record_history (tenant_id, entity, at, record, version, verb);
+
 -- Makes SQLite's own table of statistics, which the tables of entities get their rows in.
 ANALYZE system_schema;

@@ -108,6 +108,7 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::Streams => "streams",
         TenantTable::Invocations => "invocations",
         TenantTable::LogLines => "log_lines",
+        TenantTable::History => "record_history",
         TenantTable::Records(schema) => return quote(&schema.name.table()),
     };
     name.to_owned()
@@ -156,6 +157,19 @@ fn columns(table: TenantTable<'_>) -> Vec<String> {
             "events",
         ],
         TenantTable::LogLines => &["at", "invocation", "ordinal", "plugin", "level", "message"],
+        TenantTable::History => &[
+            "entity",
+            "record",
+            "version",
+            "verb",
+            "at",
+            "changed_by",
+            "caused_by",
+            "plugin",
+            "plugin_version",
+            "invocation",
+            "changes",
+        ],
         TenantTable::Records(schema) => return record(schema),
     };
     system.iter().map(|name| (*name).to_owned()).collect()

@@ -12,9 +12,11 @@ mod delete;
 mod export;
 mod format;
 mod get;
+mod history;
 mod import;
 mod insert;
 mod lines;
+mod prune_history;
 mod purge;
 mod query;
 mod restore;
@@ -58,6 +60,8 @@ enum Verb {
     Delete(delete::Arguments),
     Restore(restore::Arguments),
     Purge(purge::Arguments),
+    History(history::Arguments),
+    PruneHistory(prune_history::Arguments),
     Count(count::Arguments),
     Aggregate(aggregate::Arguments),
     Export(export::Arguments),
@@ -74,6 +78,8 @@ impl Arguments {
             Verb::Delete(arguments) => &arguments.target,
             Verb::Restore(arguments) => &arguments.target,
             Verb::Purge(arguments) => &arguments.target,
+            Verb::History(arguments) => &arguments.target,
+            Verb::PruneHistory(arguments) => &arguments.target,
             Verb::Count(arguments) => &arguments.target,
             Verb::Aggregate(arguments) => &arguments.target,
             Verb::Export(arguments) => &arguments.target,
@@ -92,6 +98,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         Verb::Delete(arguments) => delete::run(arguments).await,
         Verb::Restore(arguments) => restore::run(arguments).await,
         Verb::Purge(arguments) => purge::run(arguments).await,
+        Verb::History(arguments) => history::run(arguments).await,
+        Verb::PruneHistory(arguments) => prune_history::run(arguments).await,
         Verb::Count(arguments) => count::run(arguments).await,
         Verb::Aggregate(arguments) => aggregate::run(arguments).await,
         Verb::Export(arguments) => export::run(arguments).await,
