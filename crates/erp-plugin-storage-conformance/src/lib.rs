@@ -59,10 +59,12 @@ pub mod estate;
 mod fixture;
 pub mod intercept;
 mod killed;
+mod kinds;
 mod list;
 mod model;
 mod operations;
 pub mod sabotage;
+mod stopped;
 mod world;
 
 #[doc(hidden)]

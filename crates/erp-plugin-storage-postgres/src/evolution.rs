@@ -21,6 +21,7 @@ use erp_plugin_storage::{
 
 use crate::PostgresStorage;
 use crate::client::Client;
+use crate::columns::Raw;
 use crate::connection::{As, Roles, quote};
 use crate::error::{Error, Result};
 use crate::names::{read_boolean, read_integer, read_plugin, read_tenant, read_text};
@@ -77,7 +78,7 @@ impl Ledger for PostgresPlatformTransaction {
                 .map(|row| {
                     let entity =
                         EntityRef { plugin: read_plugin(row, 0)?, entity: entity_name(read_text(row, 1)?)? };
-                    let version = raw(row, 5)?.map(|text| text.text()).transpose()?;
+                    let version = raw(row, 5)?.map(Raw::text).transpose()?;
                     Ok(Archived {
                         field: raw(row, 2)?.map(|text| field_name(text.text()?)).transpose()?,
                         kept_as: read_text(row, 3)?.to_owned(),

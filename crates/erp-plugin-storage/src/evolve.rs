@@ -54,7 +54,7 @@ pub async fn look(
     for tenant in tenants {
         let mut own = Found { tenant: tenant.clone(), count: 0, sample: Vec::new() };
         for check in &step.checks {
-            let mut transaction = begin(storage, tenant).await?;
+            let mut transaction = tenant_transaction(storage, tenant).await?;
             match check {
                 Check::Duplicate(_) | Check::Dangling(_) => {
                     // As it is stored, with the reference that it will be.
@@ -145,7 +145,7 @@ async fn move_records(
     let until = Instant::now() + LOCK_PATIENCE;
     loop {
         let batch = async {
-            let mut transaction = begin(storage, tenant).await?;
+            let mut transaction = tenant_transaction(storage, tenant).await?;
             let moved = transaction.move_records(step, which, BATCH).await?;
             transaction.commit(None).await?;
             Ok(moved)
@@ -174,7 +174,7 @@ fn retries(error: &StorageError, until: Instant) -> bool {
     error.is_transient() && Instant::now() < until
 }
 
-async fn begin(storage: &dyn Storage, tenant: &TenantId) -> StorageResult<Box<dyn Transaction>> {
+async fn tenant_transaction(storage: &dyn Storage, tenant: &TenantId) -> StorageResult<Box<dyn Transaction>> {
     let scope = TenantScope::granted_by_host(tenant.clone());
     let options = TransactionOptions {
         mode: Mode::Migrate,

@@ -44,10 +44,10 @@ pub use erp_plugin_host_api::{
     escape_control,
 };
 pub use erp_plugin_model::{
-    Clock, EntityRef, ErrorCode, EventId, EventType, HostError, IdGenerator, Identity, IdentityKind,
-    InvocationId, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet, PluginName, RecordId,
-    Role, RoleAssignment, RoleName, TenantId, UserId, Version, evolution, limits, manifest, role, schema,
-    usage,
+    Clock, EntityRef, ErrorCode, EventId, EventType, FieldName, HostError, IdGenerator, Identity,
+    IdentityKind, InvocationId, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet,
+    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Version, evolution, limits,
+    manifest, role, schema, usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,

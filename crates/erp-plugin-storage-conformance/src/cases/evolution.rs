@@ -1,10 +1,8 @@
 //! Tables from one schema to the next, with data in place.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use erp_plugin_model::evolution::{Action, Check, Class, Step, plan};
 use erp_plugin_model::{EntitySchema, Field, FieldType, RecordId, TenantId, Value};
 use erp_plugin_storage::{
@@ -17,7 +15,9 @@ use crate::fixture::{
     ALPHA, BETA, Collect, declare, field_name, given, indexed, installation, json, new_id, optional,
     platform, plugin, reference, required, schema, seen, stamp, tenant, text, trial, unique, update, write,
 };
-use crate::intercept::{Intercepted, Interceptor};
+use crate::intercept::Intercepted;
+use crate::kinds::{decimal, item, kinds, renamed, searchable, with_default};
+use crate::stopped::StopsAt;
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
@@ -60,157 +60,6 @@ async fn stored(storage: &Arc<dyn Storage>, wanted: &EntitySchema) -> Entity {
     let entity = Entity::new(wanted.in_columns_of(found));
     assert_eq!(entity.schema(), found, "the ledger is where the plan ends");
     entity
-}
-
-fn item(fields: Vec<Field>) -> EntitySchema {
-    let mut fields = fields;
-    fields.sort_by(|a, b| a.name.cmp(&b.name));
-    schema("suite.item", fields)
-}
-
-fn decimal(precision: u8, scale: u8) -> FieldType {
-    FieldType::Decimal { precision, scale }
-}
-
-fn choice(options: &[&str]) -> FieldType {
-    FieldType::Enum { options: options.iter().map(ToString::to_string).collect() }
-}
-
-fn with_default(field: Field, default: Value) -> Field {
-    Field { default, ..field }
-}
-
-fn renamed(field: Field, from: &str) -> Field {
-    Field { renamed_from: Some(field_name(from)), ..field }
-}
-
-fn searchable(name: &str) -> Field {
-    Field { searchable: true, ..optional(name, FieldType::String) }
-}
-
-/// Beside a field `a` that stays: the field before, its values, the field after, and what becomes of the values.
-type Kind = (Vec<Field>, Vec<Value>, Vec<Field>, Vec<Value>);
-
-fn kinds() -> Vec<Kind> {
-    let integers = || vec![Value::Integer(5), Value::Null, Value::Integer(-7)];
-    let texts = || vec![text("one"), Value::Null, text("two")];
-    let money = || vec![Value::Decimal(1250), Value::Null, Value::Decimal(-1)];
-    let date: chrono::NaiveDate = "2026-01-31".parse().unwrap();
-    let midnight = date.and_hms_opt(0, 0, 0).unwrap().and_utc();
-    vec![
-        (vec![], vec![], vec![optional("b", FieldType::Integer)], vec![Value::Null; 3]),
-        (
-            vec![],
-            vec![],
-            vec![with_default(required("b", FieldType::String), text("it's \\ new"))],
-            vec![text("it's \\ new"); 3],
-        ),
-        (
-            vec![],
-            vec![],
-            vec![with_default(required("b", decimal(9, 2)), Value::Decimal(150))],
-            vec![Value::Decimal(150); 3],
-        ),
-        (
-            vec![],
-            vec![],
-            vec![with_default(indexed("b", FieldType::Boolean), Value::Boolean(true))],
-            vec![Value::Boolean(true); 3],
-        ),
-        (vec![], vec![], vec![optional("b", reference("suite.item"))], vec![Value::Null; 3]),
-        (vec![optional("b", FieldType::Integer)], integers(), vec![], vec![]),
-        (
-            vec![indexed("b", FieldType::Integer)],
-            integers(),
-            vec![renamed(indexed("c", FieldType::Integer), "b")],
-            integers(),
-        ),
-        (
-            vec![unique("b", FieldType::String)],
-            texts(),
-            vec![renamed(unique("c", FieldType::String), "b")],
-            texts(),
-        ),
-        (vec![optional("b", FieldType::String)], texts(), vec![indexed("b", FieldType::String)], texts()),
-        (vec![optional("b", FieldType::String)], texts(), vec![unique("b", FieldType::String)], texts()),
-        (vec![unique("b", FieldType::String)], texts(), vec![optional("b", FieldType::String)], texts()),
-        (vec![optional("b", FieldType::String)], texts(), vec![searchable("b")], texts()),
-        (vec![searchable("b")], texts(), vec![optional("b", FieldType::String)], texts()),
-        (
-            vec![optional("b", FieldType::Integer)],
-            integers(),
-            vec![with_default(required("b", FieldType::Integer), Value::Integer(0))],
-            vec![Value::Integer(5), Value::Integer(0), Value::Integer(-7)],
-        ),
-        (
-            vec![required("b", FieldType::Integer)],
-            vec![Value::Integer(1), Value::Integer(2), Value::Integer(3)],
-            vec![optional("b", FieldType::Integer)],
-            vec![Value::Integer(1), Value::Integer(2), Value::Integer(3)],
-        ),
-        (
-            vec![optional("b", choice(&["one", "two"]))],
-            texts(),
-            vec![optional("b", choice(&["one", "two", "x"]))],
-            texts(),
-        ),
-        (
-            vec![optional("b", choice(&["one", "two"]))],
-            texts(),
-            vec![optional("b", FieldType::Text)],
-            texts(),
-        ),
-        (
-            vec![indexed("b", decimal(12, 2))],
-            money(),
-            vec![indexed("b", decimal(14, 4))],
-            vec![Value::Decimal(125_000), Value::Null, Value::Decimal(-100)],
-        ),
-        (
-            vec![optional("b", decimal(14, 2))],
-            money(),
-            vec![optional("b", decimal(9, 0))],
-            // What has digits that are not kept is lost from sight.
-            vec![Value::Null, Value::Null, Value::Null],
-        ),
-        (
-            vec![optional("b", FieldType::Integer)],
-            integers(),
-            vec![optional("b", decimal(12, 2))],
-            vec![Value::Decimal(500), Value::Null, Value::Decimal(-700)],
-        ),
-        (
-            vec![optional("b", FieldType::Integer)],
-            integers(),
-            vec![searchable("b")],
-            vec![text("5"), Value::Null, text("-7")],
-        ),
-        (
-            vec![optional("b", FieldType::Date)],
-            vec![Value::Date(date), Value::Null, Value::Date(date)],
-            vec![indexed("b", FieldType::DateTime)],
-            vec![Value::DateTime(midnight), Value::Null, Value::DateTime(midnight)],
-        ),
-        (
-            vec![optional("b", FieldType::String)],
-            vec![text("12"), Value::Null, text("twelve")],
-            vec![with_default(optional("b", FieldType::Integer), Value::Integer(-1))],
-            vec![Value::Integer(12), Value::Null, Value::Integer(-1)],
-        ),
-        (
-            vec![optional("b", FieldType::Boolean)],
-            vec![Value::Boolean(true), Value::Null, Value::Boolean(false)],
-            vec![optional("b", FieldType::Json)],
-            vec![json("true"), Value::Null, json("false")],
-        ),
-        (
-            vec![optional("b", FieldType::Boolean)],
-            vec![Value::Boolean(true), Value::Null, Value::Boolean(false)],
-            vec![optional("b", FieldType::Date)],
-            vec![Value::Null, Value::Null, Value::Null],
-        ),
-        (vec![optional("b", FieldType::Text)], texts(), vec![searchable("b")], texts()),
-    ]
 }
 
 /// A row of `item` with `a` and the other field, if there is one.
@@ -656,55 +505,6 @@ pub async fn a_step_shows_its_statements(storage: Arc<dyn Storage>) {
     }
 }
 
-/// Stops for good before some alteration or batch.
-struct StopsAt(AtomicU32);
-
-impl StopsAt {
-    fn count(&self) -> StorageResult<()> {
-        let left = self.0.load(Ordering::SeqCst);
-        if left == 0 {
-            return Err(StorageError::new(ErrorKind::Unavailable, "stopped"));
-        }
-        self.0.store(left - 1, Ordering::SeqCst);
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Interceptor for StopsAt {
-    async fn begin(
-        &self,
-        storage: &Arc<dyn Storage>,
-        scope: &TenantScope,
-        options: TransactionOptions,
-    ) -> StorageResult<Box<dyn Transaction>> {
-        if options.mode == Mode::Migrate {
-            self.count()?;
-        }
-        storage.begin(scope, options).await
-    }
-
-    async fn alter(
-        &self,
-        storage: &Arc<dyn Storage>,
-        step: &Step,
-        deadline: Instant,
-    ) -> StorageResult<Altered> {
-        self.count()?;
-        storage.alter(PlatformScope::granted_by_host(), step, deadline).await
-    }
-
-    async fn finish(
-        &self,
-        storage: &Arc<dyn Storage>,
-        step: &Step,
-        deadline: Instant,
-    ) -> StorageResult<Altered> {
-        self.count()?;
-        storage.finish(PlatformScope::granted_by_host(), step, deadline).await
-    }
-}
-
 pub async fn a_plan_that_is_stopped_anywhere_is_gone_on_with(storage: Arc<dyn Storage>) {
     let tenants = create_tenants(&storage).await;
     let before = || {
@@ -733,7 +533,7 @@ pub async fn a_plan_that_is_stopped_anywhere_is_gone_on_with(storage: Arc<dyn St
         let ids = given(&storage, ALPHA, &old, rows).await;
         let wanted = schema(&name, after());
         let stopping: Arc<dyn Storage> =
-            Arc::new(Intercepted::new(Arc::clone(&storage), Arc::new(StopsAt(AtomicU32::new(stop)))));
+            Arc::new(Intercepted::new(Arc::clone(&storage), Arc::new(StopsAt::after(stop))));
         let mut ended = Ok(());
         for step in steps(&storage, std::slice::from_ref(&wanted)).await {
             match evolve::make(&*stopping, &step, &tenants).await {

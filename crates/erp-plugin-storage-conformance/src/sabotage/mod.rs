@@ -11,6 +11,7 @@
 mod batches;
 mod deleted;
 mod events;
+mod evolution;
 mod filters;
 mod history;
 mod pages;
@@ -295,6 +296,16 @@ sabotages! {
         => roles::a_role_is_assigned_and_taken_away;
     "a table of another schema will do": system::IfNotExists
         => schema::an_entity_made_from_another_schema_is_left_alone;
+    "who comes second takes a step for his own": evolution::EveryStepIsMade
+        => evolution::a_step_is_made_once_and_only_from_where_it_begins;
+    "a step moves no record": evolution::MovesNothing => evolution::each_kind_of_step_keeps_what_it_must;
+    "duplicates are not seen": evolution::SeesNoClash
+        => evolution::duplicates_and_dangling_references_are_found;
+    "what was put aside is forgotten": evolution::RemembersNothing
+        => evolution::what_is_put_aside_is_kept_until_it_is_purged;
+    "what runs never changes": evolution::RemembersNothing => registry::one_version_of_a_plugin_is_active;
+    "rights are not granted anew": evolution::RemembersNothing
+        => registry::rights_of_a_version_can_be_granted_anew;
     "a tenant is new each time": system::IfNotExists => access::a_tenant_is_new_once;
     "a version is new each time": system::IfNotExists => registry::a_version_is_new_once_and_never_changes;
     "a tenant is found by a part of its id": system::TenantsByPrefix

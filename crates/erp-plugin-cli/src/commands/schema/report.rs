@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use erp_plugin::evolution::{Archived, Class};
-use erp_plugin::{PlannedStep, SchemaPlan, SchemaStatus};
+use erp_plugin::{FieldName, PlannedStep, SchemaPlan, SchemaStatus};
 use serde_json::{Value as Json, json};
 
 use crate::output::{BAD, FAINT, GOOD, HEADING, styled};
@@ -90,7 +90,7 @@ fn step_json(planned: &PlannedStep) -> Json {
         .collect();
     json!({
         "entity": step.entity.to_string(),
-        "field": step.field().map(|field| field.as_str()),
+        "field": step.field().map(FieldName::as_str),
         "change": step.to_string(),
         "from": before.map(|field| field.field_type.as_str()),
         "to": after.map(|field| field.field_type.as_str()),
@@ -165,7 +165,7 @@ pub(super) fn archived_text(archived: &Archived) -> String {
 pub(super) fn archived_json(archived: &Archived) -> Json {
     json!({
         "entity": archived.entity.to_string(),
-        "field": archived.field.as_ref().map(|field| field.as_str()),
+        "field": archived.field.as_ref().map(FieldName::as_str),
         "kept_as": archived.kept_as,
         "version": archived.version.as_ref().map(ToString::to_string),
     })
