@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use erp_plugin_model::evolution::{Action, Check, Class, Step, plan};
 use erp_plugin_model::{EntitySchema, Field, FieldType, RecordId, TenantId, Value};
 use erp_plugin_storage::{
-    Altered, Change, CreateDynamic, Entity, ErrorKind, InsertOutcome, Mode, NewRecord, PlatformScope,
-    RestoreOutcome, Storage, StorageError, StorageResult, TenantScope, Transaction, TransactionOptions,
-    UpdateOutcome, Violation, Which, evolve,
+    Altered, Change, CreateDynamic, Entity, ErrorKind, InsertOutcome, NewRecord, PlatformScope,
+    RestoreOutcome, Storage, UpdateOutcome, Violation, Which, evolve,
 };
 
 use crate::fixture::{
