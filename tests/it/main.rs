@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod altering;
 mod atomicity;
 mod bad_input;
 mod brief;
@@ -16,3 +17,4 @@ mod limits;
 mod rights;
 mod roles;
 mod troubleshooting;
+mod upgrade;

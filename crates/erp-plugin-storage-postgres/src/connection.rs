@@ -24,8 +24,8 @@ use crate::session::Session;
 use crate::tls;
 use crate::turns::Turns;
 
-/// Connections of the owner: installations are rare, and one after another.
-const OWNER_POOL_SIZE: usize = 2;
+/// Connections of the owner: installations are rare, and one after another. One that builds an index takes two.
+const OWNER_POOL_SIZE: usize = 4;
 /// How long connecting may take at most, whatever the deadline.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 /// How long an idle transaction is left alone beyond its deadline, until the server ends it: its host has gone.

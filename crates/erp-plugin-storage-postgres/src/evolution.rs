@@ -116,7 +116,7 @@ impl Alter for PostgresStorage {
                 .transacted("alter", deadline, async |client, _| begin_move(client, step).await)
                 .await;
         }
-        // What the ledger's entry needs to be true is made true before it, in transactions of its own.
+        // What the ledger's entry needs to be true is made true before it, in a transaction of its own.
         if let Some(first) = ddl::first(step) {
             let made = self.transacted("alter", deadline, async |client, _| {
                 if !is_there(client, step).await? {
@@ -130,11 +130,19 @@ impl Alter for PostgresStorage {
                 ended => return Ok(ended),
             }
         }
-        if !self.build_indexes(step, deadline).await? {
-            return Ok(Altered::DoesNotFit);
-        }
         let ended = self
-            .transacted("alter", deadline, async |client, roles| alter(client, roles, step).await)
+            .transacted("alter", self.until(step, deadline), async |client, roles| {
+                if matches!(step.action, Action::CreateEntity) {
+                    client.batch(LOCK_LEDGER).await?;
+                }
+                if !is_there(client, step).await? {
+                    return Ok(Altered::Elsewhere);
+                }
+                if !self.build_indexes(client, step).await? {
+                    return Ok(Altered::DoesNotFit);
+                }
+                alter(client, roles, step).await
+            })
             .await?;
         if ended == Altered::DoesNotFit
             && let Some(undo) = ddl::undo_first(step)
@@ -149,10 +157,18 @@ impl Alter for PostgresStorage {
     }
 
     async fn finish(&self, _: PlatformScope, step: &Step, deadline: Instant) -> StorageResult<Altered> {
-        if !self.build_indexes(step, deadline).await? {
-            return Ok(Altered::DoesNotFit);
-        }
-        self.transacted("finish", deadline, async |client, _| finish(client, step).await).await
+        self.transacted("finish", self.until(step, deadline), async |client, _| {
+            let name = step.entity.table();
+            let is_begun = under_way(client, &name).await?.is_some_and(|(own, _)| own == moves::key(step));
+            if !is_there(client, step).await? || !is_begun {
+                return Ok(Altered::Elsewhere);
+            }
+            if !self.build_indexes(client, step).await? {
+                return Ok(Altered::DoesNotFit);
+            }
+            finish(client, step).await
+        })
+        .await
     }
 
     fn statements(&self, step: &Step) -> Vec<String> {
@@ -195,14 +211,26 @@ impl PostgresStorage {
         }
     }
 
+    /// When a step must be made: an index takes as long as it takes.
+    fn until(&self, step: &Step, deadline: Instant) -> Instant {
+        if ddl::new_indexes(step).is_empty() {
+            deadline
+        } else {
+            deadline.max(Instant::now() + BUILD_PATIENCE)
+        }
+    }
+
     /// Builds the indexes that the step's end has and its beginning has not, beside readers and writers; whether what is
-    /// stored fits them.
-    async fn build_indexes(&self, step: &Step, deadline: Instant) -> StorageResult<bool> {
+    /// stored fits them. On another connection than the caller's, whose transaction holds the ledger's entry meanwhile,
+    /// so that nobody else builds them: it looks at nothing, and an index that is built does not wait for it.
+    async fn build_indexes(&self, held: &Client, step: &Step) -> Result<bool> {
         let new = ddl::new_indexes(step);
         if new.is_empty() {
             return Ok(true);
         }
-        let until = deadline.max(Instant::now() + BUILD_PATIENCE);
+        // The last statement's snapshot lives on in its portal, and would be waited for; this leaves none.
+        held.batch("SELECT 1").await?;
+        let until = Instant::now() + BUILD_PATIENCE;
         let options = TransactionOptions { mode: Mode::Migrate, deadline: until, writer_hold: Duration::MAX };
         // Not BEGIN: what builds concurrently cannot be in a transaction. The connection is closed afterwards.
         let role = format!(
@@ -210,8 +238,7 @@ impl PostgresStorage {
             quote(&self.pools.roles.owner),
             Duration::from_secs(30).as_millis()
         );
-        let begun = self.pools.begin_owner(role, &self.platform, options).await;
-        let mut session = begun.map_err(|error| error.at("build index"))?;
+        let mut session = self.pools.begin_owner(role, &self.platform, options).await?;
         let client = session.client();
         let work = async {
             let row = client.one("SELECT partitions FROM erp_plugin.system_schema", &[]).await?;
@@ -223,7 +250,7 @@ impl PostgresStorage {
             }
             Ok(true)
         };
-        session.run("build index", work).await
+        session.run("build index", work).await.map_err(Error::Sink)
     }
 }
 
@@ -270,18 +297,12 @@ async fn build_index(client: &Client, name: &str, index: &Index, partitions: i64
     Ok(true)
 }
 
-/// Whether the ledger is where a step begins. Whoever asks has the entry to itself.
+/// Whether the ledger is where a step begins. Whoever asks has the entry to itself; who comes second comes again.
 async fn is_there(client: &Client, step: &Step) -> Result<bool> {
-    Ok(schema::found(client, &step.entity, " FOR UPDATE").await? == step.before)
+    Ok(schema::found(client, &step.entity, " FOR UPDATE NOWAIT").await? == step.before)
 }
 
 async fn alter(client: &Client, roles: &Roles, step: &Step) -> Result<Altered> {
-    if matches!(step.action, Action::CreateEntity) {
-        client.batch(LOCK_LEDGER).await?;
-    }
-    if !is_there(client, step).await? {
-        return Ok(Altered::Elsewhere);
-    }
     let name = step.entity.table();
     give_up_move(client, &name).await?;
     match (&step.action, step.fields(), &step.after) {
@@ -365,10 +386,6 @@ async fn end_move(client: &Client, name: &str) -> Result<()> {
 
 async fn finish(client: &Client, step: &Step) -> Result<Altered> {
     let name = step.entity.table();
-    let is_begun = under_way(client, &name).await?.is_some_and(|(own, _)| own == moves::key(step));
-    if !is_there(client, step).await? || !is_begun {
-        return Ok(Altered::Elsewhere);
-    }
     client.batch(&format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", table(&name))).await?;
     while let Some(tenant) = noted_tenant(client, &name).await? {
         // A tenant's id has no character that means anything inside a literal.

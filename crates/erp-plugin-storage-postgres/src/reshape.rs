@@ -31,6 +31,7 @@ impl Reshape for PostgresTransaction {
         let (client, tenant) = (self.session.client(), self.tenant.clone());
         let work = async {
             let (column, column_type) = column_of(schema, field)?;
+            let column = column.map_or_else(|| "NULL".to_owned(), |column| quote(&column));
             let mut parameters = vec![Parameter::Text(tenant.as_str()), Parameter::Integer(i64::from(limit))];
             let mut from = "";
             if let Some(id) = after {
@@ -38,8 +39,7 @@ impl Reshape for PostgresTransaction {
                 from = " AND id > $3";
             }
             let sql = format!(
-                "SELECT id, {} FROM {} WHERE tenant_id = $1 AND deleted_at IS NULL{from} ORDER BY id LIMIT $2",
-                quote(&column),
+                "SELECT id, {column} FROM {} WHERE tenant_id = $1 AND deleted_at IS NULL{from} ORDER BY id LIMIT $2",
                 table(&schema.name.table())
             );
             read_values(&client.rows(&sql, &parameters).await?, column_type)
@@ -87,14 +87,13 @@ impl Reshape for PostgresTransaction {
     }
 }
 
-fn column_of(schema: &EntitySchema, field: Option<&FieldName>) -> Result<(String, ColumnType)> {
+fn column_of(schema: &EntitySchema, field: Option<&FieldName>) -> Result<(Option<String>, ColumnType)> {
     match field {
-        None if schema.is_dynamic() => Ok((DOCUMENT.to_owned(), ColumnType::Json)),
-        None => Err(Error::Misuse("the document of an entity that has none")),
+        None => Ok((schema.is_dynamic().then(|| DOCUMENT.to_owned()), ColumnType::Json)),
         Some(name) => {
             let field = schema.field(name.as_str());
             let field = field.ok_or(Error::Misuse("the values of a field that is not there"))?;
-            Ok((field.column().to_owned(), ColumnType::of(&field.field_type)))
+            Ok((Some(field.column().to_owned()), ColumnType::of(&field.field_type)))
         }
     }
 }

@@ -25,11 +25,11 @@ impl Reshape for SqliteTransaction {
         let Self { session, tenant, .. } = self;
         session.scan("values", |connection| {
             let (column, column_type) = column_of(schema, field)?;
+            let column = column.map_or_else(|| "NULL".to_owned(), |column| quote(&column));
             let table = quote(&schema.name.table());
             let from = if after.is_some() { " AND id > ?3" } else { "" };
             let sql = format!(
-                "SELECT id, {} FROM {table} WHERE tenant_id = ?1 AND deleted_at IS NULL{from} ORDER BY id LIMIT ?2",
-                quote(&column)
+                "SELECT id, {column} FROM {table} WHERE tenant_id = ?1 AND deleted_at IS NULL{from} ORDER BY id LIMIT ?2"
             );
             let mut statement = connection.prepare_cached(&sql)?;
             statement.raw_bind_parameter(1, tenant.as_str())?;
@@ -80,14 +80,13 @@ impl Reshape for SqliteTransaction {
     }
 }
 
-fn column_of(schema: &EntitySchema, field: Option<&FieldName>) -> Result<(String, ColumnType)> {
+fn column_of(schema: &EntitySchema, field: Option<&FieldName>) -> Result<(Option<String>, ColumnType)> {
     match field {
-        None if schema.is_dynamic() => Ok((DOCUMENT.to_owned(), ColumnType::Json)),
-        None => Err(Error::Misuse("the document of an entity that has none")),
+        None => Ok((schema.is_dynamic().then(|| DOCUMENT.to_owned()), ColumnType::Json)),
         Some(name) => {
             let field = schema.field(name.as_str());
             let field = field.ok_or(Error::Misuse("the values of a field that is not there"))?;
-            Ok((field.column().to_owned(), ColumnType::of(&field.field_type)))
+            Ok((Some(field.column().to_owned()), ColumnType::of(&field.field_type)))
         }
     }
 }

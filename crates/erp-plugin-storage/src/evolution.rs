@@ -107,8 +107,8 @@ pub trait Alter: Send + Sync {
 /// [`Mode::Migrate`](crate::Mode::Migrate).
 #[async_trait]
 pub trait Reshape: Send {
-    /// The values of a field of live records in the order of their ids, at most `limit` after this one; of a dynamic
-    /// entity the documents.
+    /// The values of a field of live records in the order of their ids, at most `limit` after this one. Without a field
+    /// the documents of a dynamic entity, and nothing of a declared one but its ids.
     ///
     /// Held by `evolution::values_come_in_the_order_of_ids_of_live_records`.
     async fn values(

@@ -3,10 +3,11 @@
 //! Works through the storage's traits alone, so that every backend evolves alike. Every batch is a commit of its own:
 //! nobody waits for long, and whoever is stopped goes on from where it was.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use erp_plugin_model::TenantId;
-use erp_plugin_model::evolution::{Check, Offence, Step};
+use erp_plugin_model::evolution::{Action, Check, Offence, Step};
+use erp_plugin_model::{EntitySchema, Field, TenantId};
 
 use crate::{
     Altered, Mode, PlatformScope, Storage, StorageError, StorageResult, TenantScope, Transaction,
@@ -51,6 +52,7 @@ pub async fn look(
     if step.checks.is_empty() {
         return Ok(found);
     }
+    let stored = stored_columns(storage, before).await?;
     for tenant in tenants {
         let mut own = Found { tenant: tenant.clone(), count: 0, sample: Vec::new() };
         for check in &step.checks {
@@ -59,6 +61,11 @@ pub async fn look(
                 Check::Duplicate(_) | Check::Dangling(_) => {
                     // As it is stored, with the reference that it will be.
                     let schema = step.after.as_ref().unwrap_or(before);
+                    let field = check.field().and_then(|field| schema.field(field.as_str()));
+                    if field.is_none_or(|field| !stored.contains(field.column())) {
+                        // An earlier step of the plan makes it. What it then holds, the step itself will find.
+                        continue;
+                    }
                     let clashes = transaction.clashes(schema, check, shown).await?;
                     own.count += clashes.count;
                     let reason = match check {
@@ -68,7 +75,7 @@ pub async fn look(
                     let sample = clashes.sample.into_iter();
                     own.sample.extend(sample.map(|(id, _)| Offence { id, reason: reason.to_owned() }));
                 }
-                _ => judge(&mut *transaction, step, check, shown, &mut own).await?,
+                _ => judge(&mut *transaction, step, check, &stored, shown, &mut own).await?,
             }
             transaction.rollback(None).await?;
         }
@@ -84,18 +91,31 @@ async fn judge(
     transaction: &mut dyn Transaction,
     step: &Step,
     check: &Check,
+    stored: &HashSet<String>,
     shown: u32,
     found: &mut Found,
 ) -> StorageResult<()> {
     let Some(before) = &step.before else { return Ok(()) };
+    let mut schema = before.clone();
+    if let (Action::ReviveField { column, .. }, (_, Some(field))) = (&step.action, step.fields()) {
+        // It is no field yet, and lies where it was put aside.
+        let field = Field { column: Some(column.clone()), ..field.clone() };
+        schema = before.with_fields(before.fields().iter().cloned().chain([field]).collect());
+    }
+    let mut field = check.field();
+    let is_revived = matches!(step.action, Action::ReviveField { .. });
+    let column = field.and_then(|name| schema.field(name.as_str())).map(Field::column);
+    if !is_revived && field.is_some() && column.is_none_or(|column| !stored.contains(column)) {
+        // An earlier step of the plan makes it, and every record will be without it; whatever else it then holds, the
+        // step itself will find.
+        if !matches!(check, Check::Absent(_)) {
+            return Ok(());
+        }
+        field = None;
+    }
     let mut after = None;
     loop {
-        // What is only about to be revived is no field yet.
-        let schema = match check.field() {
-            Some(field) if before.field(field.as_str()).is_none() => return Ok(()),
-            _ => before,
-        };
-        let values = transaction.values(schema, check.field(), after, LOOK).await?;
+        let values = transaction.values(&schema, field, after, LOOK).await?;
         let Some((last, _)) = values.last() else { return Ok(()) };
         after = Some(*last);
         for (id, value) in values {
@@ -172,6 +192,18 @@ async fn patiently<F: Future<Output = StorageResult<Altered>>>(
 
 fn retries(error: &StorageError, until: Instant) -> bool {
     error.is_transient() && Instant::now() < until
+}
+
+/// The columns of an entity's fields, as its table has them now: a plan's later steps begin with others.
+async fn stored_columns(storage: &dyn Storage, schema: &EntitySchema) -> StorageResult<HashSet<String>> {
+    let options =
+        TransactionOptions { mode: Mode::Read, deadline: Instant::now() + PATIENCE, writer_hold: PATIENCE };
+    let mut platform = storage.begin_platform(PlatformScope::granted_by_host(), options).await?;
+    let entities = platform.entities(&schema.name.plugin).await?;
+    platform.rollback().await?;
+    let own = entities.iter().find(|own| own.name == schema.name);
+    let fields = own.into_iter().flat_map(EntitySchema::fields);
+    Ok(fields.map(|field| field.column().to_owned()).collect())
 }
 
 async fn tenant_transaction(storage: &dyn Storage, tenant: &TenantId) -> StorageResult<Box<dyn Transaction>> {

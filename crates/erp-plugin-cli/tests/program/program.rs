@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -34,17 +36,35 @@ impl Done {
 
 /// Runs the program to its end. Compiled code is kept from one test to the next, and away from the user's own.
 pub(crate) fn erp_plugin(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Done {
+    let output = program().args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs the program and kills it after a while; whether it was still running.
+pub(crate) fn killed_after(wait: Duration, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> bool {
+    let mut child = program().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + wait;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    !child.wait().unwrap().success()
+}
+
+fn program() -> Command {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let output = Command::new(env!("CARGO_BIN_EXE_erp-plugin"))
-        .args(arguments)
+    let mut program = Command::new(env!("CARGO_BIN_EXE_erp-plugin"));
+    program
         .env("XDG_CACHE_HOME", home.join("cache"))
         .env("XDG_STATE_HOME", home.join("state"))
         .env("COLUMNS", "100")
-        .env_remove("CLICOLOR_FORCE")
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        .env_remove("CLICOLOR_FORCE");
+    program
 }
 
 /// The folder of the example plugins, which are built if they are not there.

@@ -1,13 +1,16 @@
 //! `erp-plugin schema`: an upgrade as its operator does it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::place::{Place, on_every_backend};
-use crate::program::{Done, erp_plugin, plugin};
+use crate::program::{Done, erp_plugin, killed_after, plugin};
 
 on_every_backend! {
     an_upgrade_is_planned_consented_to_and_purged
     records_in_the_way_are_listed_and_nothing_is_done
+    an_upgrade_that_is_killed_anywhere_is_finished_by_the_next
 }
 
 impl Place {
@@ -195,4 +198,41 @@ fn records_in_the_way_are_listed_and_nothing_is_done(place: &Place) {
         (&status["plugins"][0]["version"], &status["plugins"][0]["current"]),
         (&json!("0.1.0"), &json!(true))
     );
+}
+
+/// Killed after a while that grows, until once it is done before it is killed.
+fn an_upgrade_that_is_killed_anywhere_is_finished_by_the_next(place: &Place) {
+    place.with_inventory();
+    let item = |number: u32| {
+        format!(r#"{{"sku":"N{number:04}","name":"n","unit":"u{number}","unit_price":"{number}.25"}}"#)
+    };
+    let file = place.path("items.jsonl");
+    std::fs::write(&file, (0..900).map(item).collect::<Vec<_>>().join("\n")).unwrap();
+    assert_eq!(place.items(&["import", &file]).code, Some(0));
+    let next = plugin("inventory-0.2");
+    let consent = "inventory.item.discontinued";
+    let mut killed = 0;
+    for wait in (0..).map(|attempt| Duration::from_millis(20 + 15 * attempt)) {
+        if !killed_after(wait, ["schema", "apply", &next, "--consent", consent, "--db", &place.database]) {
+            break;
+        }
+        killed += 1;
+        let status = place.schema(&["status", "--json"]);
+        assert_eq!(status.code, Some(0), "{status:?}");
+    }
+    assert!(killed > 1, "{killed} times killed");
+    let own = &place.schema(&["status", "--json"]).json()["plugins"][0];
+    assert_eq!((&own["version"], &own["current"]), (&json!("0.2.0"), &json!(true)));
+    let found =
+        place.items(&["query", "--sort", "sku", "--limit", "1000", "--filter", r#"{"sku":{"$prefix":"N"}}"#]);
+    let mut number = 0;
+    for line in found.stdout.lines() {
+        let item: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&item["unit_of_measure"], &item["unit_price"], &item["lead_days"]),
+            (&json!(format!("u{number}")), &json!(format!("{number}.2500")), &json!(7))
+        );
+        number += 1;
+    }
+    assert_eq!(number, 900, "{}", found.stderr);
 }

@@ -353,6 +353,15 @@ pub async fn what_does_not_fit_is_refused_and_nothing_is_done(storage: Arc<dyn S
         let again = stored(&storage, &old).await;
         works_as_before(&storage, &again, ids[2]).await;
     }
+    // A field that is not there yet is one that every record lacks.
+    let steps = steps(
+        &storage,
+        &[item(vec![a(), optional("b", FieldType::Integer), required("c", FieldType::Integer)])],
+    )
+    .await;
+    let [_, step] = &steps[..] else { panic!("two steps") };
+    let found = evolve::look(&*storage, step, &tenants, 10).await.unwrap();
+    assert_eq!((found.len(), found[0].count), (1, 3), "{step}");
     // What is not there any more is in nobody's way: a deleted record keeps what it has not.
     let mut transaction = write(&storage, BETA).await;
     transaction.delete(&entity, ids[2], stamp()).await.unwrap();
@@ -391,6 +400,8 @@ pub async fn values_come_in_the_order_of_ids_of_live_records(storage: Arc<dyn St
     assert_eq!(first, [(ids[0], Value::Integer(0)), (ids[1], Value::Integer(1))]);
     let rest = transaction.values(schema, Some(&a), Some(ids[1]), 10).await.unwrap();
     assert_eq!(rest, [(ids[3], Value::Integer(3)), (ids[4], Value::Integer(4))]);
+    let bare = transaction.values(schema, None, Some(ids[1]), 10).await.unwrap();
+    assert_eq!(bare, [(ids[3], Value::Null), (ids[4], Value::Null)]);
     let missing = transaction.values(schema, Some(&field_name("b")), None, 2).await.unwrap_err();
     assert_eq!(missing.kind, ErrorKind::Bug);
 }

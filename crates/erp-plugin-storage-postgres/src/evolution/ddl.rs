@@ -43,7 +43,10 @@ pub(super) fn undo_first(step: &Step) -> Option<String> {
 pub(super) fn plain(step: &Step) -> String {
     let name = step.entity.table();
     match (&step.action, step.fields(), &step.after) {
-        (Action::AddField(_), (_, Some(field)), _) => add_column(&name, field),
+        // With an index it was made first.
+        (Action::AddField(_), (_, Some(field)), _) if new_indexes(step).is_empty() => {
+            add_column(&name, field)
+        }
         (Action::Require(_), (_, Some(field)), _) => {
             let constraint = quote(&required_constraint(field));
             format!("ALTER TABLE {} VALIDATE CONSTRAINT {constraint};", table(&name))
@@ -60,12 +63,12 @@ pub(super) fn plain(step: &Step) -> String {
     }
 }
 
+/// In the place of one that the ledger knows nothing of: somebody was stopped before its entry.
 fn add_column(name: &str, field: &Field) -> String {
     let column_type = ColumnType::of(&field.field_type).ddl();
+    let (own, column) = (table(name), quote(field.column()));
     format!(
-        "ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {column_type}{};",
-        table(name),
-        quote(field.column()),
+        "ALTER TABLE {own} DROP COLUMN IF EXISTS {column};ALTER TABLE {own} ADD COLUMN {column} {column_type}{};",
         default(&field.default)
     )
 }
