@@ -1,11 +1,12 @@
 //! Host calls on records, a file for each kind: `insert`, `update`, `delete`, `query`, `figures`, `deleted` for what
-//! becomes of deleted records, and `history` for who changed what. Here is what they share: which entity a name means, and whether the caller may.
+//! becomes of deleted records, `history` for who changed what, and `numbers` for those that the host gives new records. Here is what they share: which entity a name means, and whether the caller may.
 
 mod delete;
 mod deleted;
 mod figures;
 mod history;
 mod insert;
+mod numbers;
 mod query;
 mod update;
 

@@ -130,7 +130,9 @@ pub fn uuid(text: &str) -> Result<Uuid, String> {
 /// A value of this type written as text.
 pub fn text(field_type: &FieldType, text: &str) -> Result<Value, String> {
     match field_type {
-        FieldType::String | FieldType::Text | FieldType::File => Ok(Value::Text(text.to_owned())),
+        FieldType::String | FieldType::Text | FieldType::File | FieldType::NumberSeries { .. } => {
+            Ok(Value::Text(text.to_owned()))
+        }
         FieldType::Integer => integer(text).map(Value::Integer),
         FieldType::Decimal { precision, scale } => decimal(text, *precision, *scale).map(Value::Decimal),
         FieldType::Date => date(text).map(Value::Date),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::ids::{FieldName, PermissionName, PluginName};
+use crate::series::SeriesPattern;
 use crate::{EntityRef, Labels, Value};
 
 /// Fields that the host sets on every record. No entity may declare one of these names.
@@ -141,6 +142,11 @@ pub enum FieldType {
     Json,
     /// The id of a stored file.
     File,
+    /// Text that the host gives a new record, and nobody changes: the next number of a series.
+    NumberSeries {
+        /// How the numbers are written.
+        pattern: SeriesPattern,
+    },
 }
 
 impl FieldType {
@@ -160,6 +166,7 @@ impl FieldType {
             Self::Reference { .. } => "reference",
             Self::Json => "json",
             Self::File => "file",
+            Self::NumberSeries { .. } => "number-series",
         }
     }
 
@@ -257,6 +264,15 @@ impl Field {
         self.column.as_deref().unwrap_or(self.name.as_str())
     }
 
+    /// The pattern of the numbers that the host gives it; `None` where a caller says what it is.
+    #[must_use]
+    pub fn series(&self) -> Option<&SeriesPattern> {
+        match &self.field_type {
+            FieldType::NumberSeries { pattern } => Some(pattern),
+            _ => None,
+        }
+    }
+
     /// Whether an index serves it: a reference has one always, because deletions look there.
     #[must_use]
     pub fn has_index(&self) -> bool {
@@ -309,6 +325,7 @@ pub struct EntitySchema {
     fields: Vec<Field>,
     by_name: Vec<(FieldName, usize)>,
     guarded: bool,
+    numbered: bool,
 }
 
 impl EntitySchema {
@@ -320,8 +337,9 @@ impl EntitySchema {
         by_name.sort();
         let guarded =
             fields.iter().any(|field| field.read_permission.is_some() || field.write_permission.is_some());
+        let numbered = fields.iter().any(|field| field.series().is_some());
         let history = KeptHistory::default();
-        Self { name, kind: EntityKind::Declared, title, display, history, fields, by_name, guarded }
+        Self { name, kind: EntityKind::Declared, title, display, history, fields, by_name, guarded, numbered }
     }
 
     /// A dynamic entity: its record is the host's fields and a JSON document.
@@ -336,6 +354,7 @@ impl EntitySchema {
             fields: Vec::new(),
             by_name: Vec::new(),
             guarded: false,
+            numbered: false,
         }
     }
 
@@ -396,6 +415,12 @@ impl EntitySchema {
     #[must_use]
     pub fn has_guarded_fields(&self) -> bool {
         self.guarded
+    }
+
+    /// Whether the host gives its records numbers.
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        self.numbered
     }
 
     /// Whether records hold one JSON document in place of typed columns.

@@ -37,10 +37,10 @@ use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Change, Clashes,
     Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events,
     Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery, Moved,
-    NewChange, NewRecord, Origin, Parked, PlatformScope, PlatformTransaction, PluginVersion, QueryOutcome,
-    RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin, Stamp, Storage,
-    StorageResult, StoredLogLine, Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
-    UsageTotal, Which,
+    NewChange, NewRecord, NumberSeries, Origin, Parked, PlatformScope, PlatformTransaction, PluginVersion,
+    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin,
+    Series, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope, Transaction,
+    TransactionOptions, UpdateOutcome, UsageTotal, Which,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -325,6 +325,10 @@ operations! {
             fn unassign_role(user: &UserId, role: &RoleName) -> bool;
             fn roles_of(user: &UserId, beside: &[RoleName]) -> Vec<Role>;
             fn role_assignments() -> Vec<RoleAssignment>;
+        }
+        NumberSeries {
+            fn take_numbers(series: Series<'_>, count: u32) -> u64;
+            fn give_back_numbers(series: Series<'_>, count: u32) -> ();
         }
         DynamicEntities {
             fn create_dynamic(entity: &Entity) -> CreateDynamic;

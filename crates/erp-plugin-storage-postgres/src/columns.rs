@@ -2,7 +2,7 @@
 //!
 //! | field | column | so that |
 //! | --- | --- | --- |
-//! | string, text, enum, file | text COLLATE "C" | it compares by code point (UTF-8 bytes do) |
+//! | string, text, enum, file, number-series | text COLLATE "C" | it compares by code point (UTF-8 bytes do) |
 //! | integer, decimal in its smallest unit | bigint | it is exact, and an index serves it under row-level security |
 //! | boolean, date, uuid, reference | boolean, date, uuid, uuid | |
 //! | datetime | timestamptz | it is exact to the microsecond |
@@ -45,7 +45,11 @@ impl ColumnType {
     /// The column of a field.
     pub(crate) fn of(field_type: &FieldType) -> Self {
         match field_type {
-            FieldType::String | FieldType::Text | FieldType::Enum { .. } | FieldType::File => Self::Text,
+            FieldType::String
+            | FieldType::Text
+            | FieldType::Enum { .. }
+            | FieldType::File
+            | FieldType::NumberSeries { .. } => Self::Text,
             FieldType::Integer => Self::Integer,
             FieldType::Decimal { .. } => Self::Decimal,
             FieldType::Boolean => Self::Boolean,

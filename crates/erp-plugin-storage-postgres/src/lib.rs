@@ -59,6 +59,7 @@ mod roles;
 mod row;
 mod scanned;
 mod schema;
+mod series;
 mod session;
 pub mod setup;
 mod sql;

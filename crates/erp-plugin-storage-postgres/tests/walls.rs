@@ -57,12 +57,13 @@ const APP: &str = "SET LOCAL ROLE erp_plugin_app";
 const APP_IN_A: &str = "SET LOCAL ROLE erp_plugin_app; SET LOCAL erp_plugin.tenant = 'a'";
 const WORKER: &str = "SET LOCAL ROLE erp_plugin_worker";
 /// The system's tables that hold what is a tenant's, as far as the app role reads them.
-const TENANTS_TABLES: [&str; 11] = [
+const TENANTS_TABLES: [&str; 12] = [
     "activations",
     "subscriptions",
     "plugin_config",
     "roles",
     "role_assignments",
+    "number_series",
     "outbox",
     "streams",
     "deliveries",
@@ -122,6 +123,8 @@ async fn a_tenant_sees_its_own_records_and_changes_no_others() {
         "INSERT INTO erp_plugin.plugin_config (tenant_id, plugin, key, value) VALUES ('b', 'suite', 'k', '1')",
         "INSERT INTO erp_plugin.roles (tenant_id, role, permissions) VALUES ('b', 'clerk', '*')",
         "INSERT INTO erp_plugin.role_assignments (tenant_id, user_id, role) VALUES ('b', 'anna', 'clerk')",
+        "INSERT INTO erp_plugin.number_series (tenant_id, entity, field, series, last_number)
+             VALUES ('b', 'suite.note', 'number', '{}', 1)",
         "INSERT INTO erp_plugin.outbox (tenant_id, id, event_type, key, payload, publisher, invocation, ordinal, depth,
              published_at) VALUES ('b', gen_random_uuid(), 'a.b', 'k', '1', 'core', gen_random_uuid(), 1, 0, now())",
     ] {
@@ -221,8 +224,9 @@ async fn every_table_with_a_tenant_in_it_has_its_wall() {
         assert!(tables.len() >= 9);
         for table in tables {
             let name: String = table.get(0);
-            // An entity's records are nothing to a worker, and nor is what was in them.
-            let is_records = name.contains("__") || name == "record_history";
+            // An entity's records are nothing to a worker, and nor is what was in them or is given to them.
+            let is_records =
+                name.contains("__") || ["record_history", "number_series"].contains(&name.as_str());
             let (forced, tenant, worker) = (table.get(1), table.get(2), table.get(3));
             assert_eq!((forced, tenant, worker), (true, true, !is_records), "{how:?} {name}");
         }

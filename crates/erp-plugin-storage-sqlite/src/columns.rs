@@ -2,7 +2,7 @@
 //!
 //! | field | column | so that |
 //! | --- | --- | --- |
-//! | string, text, enum, file, json | TEXT | it compares by code point (UTF-8 bytes do) |
+//! | string, text, enum, file, number-series, json | TEXT | it compares by code point (UTF-8 bytes do) |
 //! | integer, decimal in its smallest unit, boolean | INTEGER | it is exact |
 //! | date | TEXT, `2026-01-31` | it sorts as a date |
 //! | datetime | INTEGER, microseconds since 1970 | it is exact and sorts |
@@ -35,7 +35,11 @@ impl ColumnType {
     /// The column of a field.
     pub(crate) fn of(field_type: &FieldType) -> Self {
         match field_type {
-            FieldType::String | FieldType::Text | FieldType::Enum { .. } | FieldType::File => Self::Text,
+            FieldType::String
+            | FieldType::Text
+            | FieldType::Enum { .. }
+            | FieldType::File
+            | FieldType::NumberSeries { .. } => Self::Text,
             FieldType::Integer => Self::Integer,
             FieldType::Decimal { .. } => Self::Decimal,
             FieldType::Boolean => Self::Boolean,

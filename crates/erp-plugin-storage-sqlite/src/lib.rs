@@ -53,6 +53,7 @@ mod roles;
 mod row;
 mod schema;
 mod search;
+mod series;
 mod session;
 mod sql;
 mod statements;

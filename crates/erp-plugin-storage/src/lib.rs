@@ -7,8 +7,8 @@
 //! - [`Storage`] opens transactions. A [`Transaction`] belongs to one tenant for life: the scope is given once, when
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
-//! - [`Records`], [`History`], [`Events`], [`Activation`], [`Roles`], [`DynamicEntities`], [`JournalReader`] are what a
-//!   tenant's transaction can do; [`Registry`],
+//! - [`Records`], [`History`], [`Events`], [`Activation`], [`Roles`], [`NumberSeries`], [`DynamicEntities`],
+//!   [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
 //! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
@@ -36,6 +36,7 @@ mod registry;
 mod roles;
 mod schema;
 mod scope;
+mod series;
 mod transaction;
 pub mod transfer;
 
@@ -58,4 +59,5 @@ pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscri
 pub use roles::{Roles, permissions_text, role_from_text};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};
 pub use scope::{PlatformScope, TenantScope};
+pub use series::{NumberSeries, Series};
 pub use transaction::{Mode, PlatformTransaction, Storage, Transaction, TransactionOptions};

@@ -7,7 +7,7 @@ use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
     Access, Activation, Alter, Dispatch, DynamicEntities, Events, History, JournalReader, Ledger,
-    PlatformScope, Records, Registry, Reshape, Roles, SchemaAdmin, StorageResult, TenantScope,
+    NumberSeries, PlatformScope, Records, Registry, Reshape, Roles, SchemaAdmin, StorageResult, TenantScope,
 };
 
 /// Whether a transaction may write.
@@ -74,7 +74,7 @@ pub trait Storage: Alter + Send + Sync {
 /// A transaction of one tenant. Dropping it rolls it back, the journal included.
 #[async_trait]
 pub trait Transaction:
-    Records + History + Events + Activation + Roles + DynamicEntities + JournalReader + Reshape
+    Records + History + Events + Activation + Roles + NumberSeries + DynamicEntities + JournalReader + Reshape
 {
     /// When the transaction must have ended because it keeps other writers waiting; `None` when it does not. Past
     /// it every operation answers [`WriterHoldExceeded`](crate::ErrorKind::WriterHoldExceeded).

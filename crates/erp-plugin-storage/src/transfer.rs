@@ -33,6 +33,8 @@ pub enum TenantTable<'e> {
     Roles,
     /// User, role.
     RoleAssignments,
+    /// Entity, column of the field, series; last number.
+    NumberSeries,
     /// Events that the dispatcher has numbered. The number; id, type, key, payload, publisher, invocation, ordinal,
     /// caused by, depth, when. No two events of a database have one number, whoever's they are.
     NumberedEvents,
@@ -57,12 +59,13 @@ pub enum TenantTable<'e> {
 impl TenantTable<'_> {
     /// The system's own, in the order in which they are taken in. The unnumbered events of all tenants come after the
     /// numbered ones of all, so that they get later numbers.
-    pub const SYSTEM: [TenantTable<'static>; 12] = [
+    pub const SYSTEM: [TenantTable<'static>; 13] = [
         TenantTable::Activations,
         TenantTable::Subscriptions,
         TenantTable::Config,
         TenantTable::Roles,
         TenantTable::RoleAssignments,
+        TenantTable::NumberSeries,
         TenantTable::Invocations,
         TenantTable::LogLines,
         TenantTable::History,
@@ -81,6 +84,7 @@ impl TenantTable<'_> {
             Self::Config => "configuration".to_owned(),
             Self::Roles => "roles".to_owned(),
             Self::RoleAssignments => "role assignments".to_owned(),
+            Self::NumberSeries => "number series".to_owned(),
             Self::NumberedEvents => "numbered events".to_owned(),
             Self::UnnumberedEvents => "unnumbered events".to_owned(),
             Self::Deliveries => "deliveries".to_owned(),
@@ -97,7 +101,7 @@ impl TenantTable<'_> {
     pub fn key(&self) -> usize {
         match self {
             Self::History => 4,
-            Self::Deliveries | Self::LogLines => 3,
+            Self::Deliveries | Self::LogLines | Self::NumberSeries => 3,
             Self::Subscriptions | Self::Config | Self::RoleAssignments | Self::Streams => 2,
             Self::Activations
             | Self::Roles
@@ -118,6 +122,7 @@ impl TenantTable<'_> {
             Self::Config => vec![String, String, Text],
             Self::Roles => vec![String, Text],
             Self::RoleAssignments => vec![String, String],
+            Self::NumberSeries => vec![String, String, String, Integer],
             Self::NumberedEvents | Self::UnnumberedEvents => {
                 vec![Integer, Uuid, String, String, Text, String, Uuid, Integer, String, Integer, DateTime]
             }

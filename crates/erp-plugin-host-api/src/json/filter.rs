@@ -205,7 +205,9 @@ impl Reader<'_> {
         self.term()?;
         let is_text = matches!(
             column_type(self.seen.schema, column).as_deref(),
-            None | Some(FieldType::String | FieldType::Text | FieldType::Enum { .. })
+            None | Some(
+                FieldType::String | FieldType::Text | FieldType::Enum { .. } | FieldType::NumberSeries { .. }
+            )
         );
         match (json, is_text) {
             (Json::String(prefix), true) if !prefix.contains('\0') => {

@@ -17,13 +17,13 @@ use crate::fields::Seen;
 pub(crate) struct Input<'a> {
     /// One entry for each field of the schema; `None` where the key was not there.
     pub(crate) values: Vec<Option<Value>>,
-    /// System fields other than the caller's own `tenant_id`, with their JSON.
-    pub(crate) system: Vec<(&'static str, &'a str)>,
+    /// Fields that the host sets, with their JSON: system fields other than the caller's own `tenant_id`, and numbers.
+    pub(crate) system: Vec<(&'a str, &'a str)>,
 }
 
 /// Reads a record. Refuses unknown fields, keys that stand twice, another tenant's `tenant_id`, and every value that
 /// its field does not allow; and, before its value is looked at, a field that the caller may not write.
-pub(crate) fn read<'a>(seen: Seen<'_>, tenant: &TenantId, data: &'a [u8]) -> Result<Input<'a>, HostError> {
+pub(crate) fn read<'a>(seen: Seen<'a>, tenant: &TenantId, data: &'a [u8]) -> Result<Input<'a>, HostError> {
     let mut refusal = None;
     let input = Input { values: vec![None; seen.schema.fields().len()], system: Vec::new() };
     let seed = RowSeed { seen, tenant, input, refusal: &mut refusal };
@@ -49,7 +49,7 @@ pub(crate) fn check_tenant(tenant: &TenantId, json: &str) -> Result<(), HostErro
 }
 
 struct RowSeed<'a, 'i> {
-    seen: Seen<'a>,
+    seen: Seen<'i>,
     tenant: &'a TenantId,
     input: Input<'i>,
     refusal: &'a mut Option<HostError>,
@@ -86,17 +86,26 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
                         *refusal = Some(error);
                         return Err(de::Error::custom("refused"));
                     }
+                    if field.series().is_some() {
+                        let json = map.next_value::<&RawValue>()?.get();
+                        if input.system.iter().any(|(other, _)| *other == field.name.as_str()) {
+                            *refusal = Some(twice(field.name.as_str()));
+                            return Err(de::Error::custom("refused"));
+                        }
+                        input.system.push((field.name.as_str(), json));
+                        continue;
+                    }
                     let value = map.next_value_seed(FieldSeed { field, refusal: &mut *refusal })?;
                     match slot.replace(value) {
                         None => Ok(()),
-                        Some(_) => Err(HostError::invalid(format!("field \"{}\" stands twice", field.name))),
+                        Some(_) => Err(twice(field.name.as_str())),
                     }
                 }
                 Key::System(name) => {
                     let json = map.next_value::<&RawValue>()?.get();
                     let is_tenant = name == "tenant_id";
                     if (is_tenant && tenant_given) || input.system.iter().any(|(other, _)| *other == name) {
-                        Err(HostError::invalid(format!("field \"{name}\" stands twice")))
+                        Err(twice(name))
                     } else if is_tenant {
                         tenant_given = true;
                         check_tenant(tenant, json)
@@ -114,6 +123,10 @@ impl<'de: 'i, 'i> Visitor<'de> for RowSeed<'_, 'i> {
         }
         Ok(input)
     }
+}
+
+fn twice(name: &str) -> HostError {
+    HostError::invalid(format!("field \"{name}\" stands twice"))
 }
 
 /// The error for a field that the entity does not have, or not for its caller, who knows these.

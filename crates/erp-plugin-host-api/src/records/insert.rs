@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use erp_plugin_model::{EntitySchema, ErrorCode, HostError, RecordId, Value, Version};
 use erp_plugin_storage::{InsertOutcome, NewRecord, Stamp, SystemValues, Verb};
 
+use super::numbers::placeholder;
 use super::{RECORD, Writable, required, violated};
 use crate::error::{CallError, CallResult};
 use crate::fields::Seen;
@@ -20,20 +22,27 @@ impl Invocation {
         let writable = self.writable(entity, "insert")?;
         let (Writable { entity, missing, .. }, seen) = (&writable, writable.seen());
         let (schema, missing) = (seen.schema, *missing);
-        let values = self.new_values(seen, data)?;
+        let mut values = self.new_values(seen, data)?;
         self.budget.row_written()?;
         self.hook(schema, HookPoint::BeforeInsert { entity: &schema.name, data }).await?;
 
         let id = RecordId(self.services.ids.new_id(self.now));
-        let answer = self.inserted(seen, id, &values);
+        let mut answer = self.inserted(seen, id, &values);
         self.budget.transfer(answer.len())?;
         if missing {
             self.make(entity).await?;
         }
-        self.budget.statement();
-        let (at, by) = (self.now, Arc::clone(&self.writer));
-        let stamp = Stamp { at, by: &by };
-        match self.transaction().await?.insert(entity, NewRecord { id, values: &values }, stamp).await? {
+        let outcome = if schema.is_numbered() {
+            let outcome = self.insert_numbered(entity, id, &mut values).await?;
+            answer = self.inserted(seen, id, &values);
+            outcome
+        } else {
+            self.budget.statement();
+            let (at, by) = (self.now, Arc::clone(&self.writer));
+            let stamp = Stamp { at, by: &by };
+            self.transaction().await?.insert(entity, NewRecord { id, values: &values }, stamp).await?
+        };
+        match outcome {
             InsertOutcome::Inserted => {
                 self.wrote(Verb::Insert, entity, id, Note::inserted(schema, &values));
                 Ok(answer)
@@ -86,12 +95,20 @@ impl Invocation {
             if missing {
                 self.make(entity).await?;
             }
-            self.budget.statement();
-            let (at, by) = (self.now, Arc::clone(&self.writer));
-            let stamp = Stamp { at, by: &by };
-            let rows: Vec<_> =
-                allowed.iter().map(|(_, id, values, _)| NewRecord { id: *id, values }).collect();
-            let outcomes = self.transaction().await?.insert_many(entity, &rows, stamp).await?;
+            let mut outcomes = Vec::with_capacity(allowed.len());
+            if schema.is_numbered() {
+                for (_, id, values, answer) in &mut allowed {
+                    outcomes.push(self.insert_numbered(entity, *id, values).await?);
+                    *answer = self.inserted(seen, *id, values);
+                }
+            } else {
+                self.budget.statement();
+                let (at, by) = (self.now, Arc::clone(&self.writer));
+                let stamp = Stamp { at, by: &by };
+                let rows: Vec<_> =
+                    allowed.iter().map(|(_, id, values, _)| NewRecord { id: *id, values }).collect();
+                outcomes = self.transaction().await?.insert_many(entity, &rows, stamp).await?;
+            }
             for ((index, id, values, answer), outcome) in allowed.into_iter().zip(outcomes) {
                 let item = match outcome {
                     InsertOutcome::Inserted => {
@@ -114,12 +131,12 @@ impl Invocation {
     fn new_values(&self, seen: Seen<'_>, data: &[u8]) -> Result<Vec<Value>, HostError> {
         if seen.schema.is_dynamic() {
             let input = document::read(self.tenant(), data)?;
-            refuse_system(&input.system)?;
+            refuse_system(seen.schema, &input.system)?;
             Ok(vec![Value::Json(input.document()?)])
         } else {
             let input = row::read(seen, self.tenant(), data)?;
-            refuse_system(&input.system)?;
-            complete(seen, input.values)
+            refuse_system(seen.schema, &input.system)?;
+            complete(seen, input.values, self.now)
         }
     }
 
@@ -152,11 +169,19 @@ impl Invocation {
     }
 }
 
-fn refuse_system(system: &[(&'static str, &str)]) -> Result<(), HostError> {
-    if system.is_empty() {
+fn refuse_system(schema: &EntitySchema, system: &[(&str, &str)]) -> Result<(), HostError> {
+    // An absent number is none that was given.
+    let given = system.iter().filter(|(name, json)| schema.position(name).is_none() || *json != "null");
+    let names: Vec<&str> = given.map(|(name, _)| *name).collect();
+    if names.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = system.iter().map(|(name, _)| *name).collect();
+    if let Some(name) = names.iter().find(|name| schema.position(name).is_some()) {
+        return Err(HostError::invalid(format!(
+            "the host numbers \"{name}\" of {}; leave it out of the data",
+            schema.name
+        )));
+    }
     Err(HostError::invalid(format!("the host sets {}; leave it out of the data", names.join(", "))))
 }
 
@@ -168,10 +193,14 @@ fn not_default(schema: &EntitySchema, values: &[Value]) -> impl Fn(usize) -> boo
     }
 }
 
-/// An insert's values: defaults where nothing was given.
-fn complete(seen: Seen<'_>, given: Vec<Option<Value>>) -> Result<Vec<Value>, HostError> {
+/// An insert's values: defaults where nothing was given, and placeholders of numbers.
+fn complete(seen: Seen<'_>, given: Vec<Option<Value>>, now: DateTime<Utc>) -> Result<Vec<Value>, HostError> {
     let mut values = Vec::with_capacity(given.len());
     for (position, (field, value)) in seen.schema.fields().iter().zip(given).enumerate() {
+        if let Some(pattern) = field.series() {
+            values.push(placeholder(pattern, now));
+            continue;
+        }
         values.push(match value {
             Some(Value::Null) | None if field.required && field.default.is_null() => {
                 seen.check_writable(position, field)?;

@@ -24,7 +24,7 @@ struct Prepared<'a> {
     id: RecordId,
     expected: Version,
     change: OwnedChange,
-    system: Vec<(&'static str, &'a str)>,
+    system: Vec<(&'a str, &'a str)>,
 }
 
 impl Invocation {
@@ -136,7 +136,7 @@ impl Invocation {
 
     fn prepare_update<'a>(
         &self,
-        seen: Seen<'_>,
+        seen: Seen<'a>,
         id: &str,
         version: i64,
         data: &'a [u8],
@@ -161,7 +161,7 @@ impl Invocation {
     /// One of several updates, and its data as it was given.
     fn prepare_item<'a>(
         &self,
-        seen: Seen<'_>,
+        seen: Seen<'a>,
         json: &'a str,
         ids: &mut HashSet<RecordId>,
     ) -> Result<(Prepared<'a>, &'a [u8]), HostError> {
@@ -177,7 +177,7 @@ impl Invocation {
         Ok((update, data))
     }
 
-    /// System fields in an update are accepted when they are what the record has: callers send back what they read.
+    /// What the host sets is accepted in an update when it is what the record has: callers send back what they read.
     async fn check_echo(&mut self, seen: Seen<'_>, entity: &Entity, update: &Prepared<'_>) -> CallResult<()> {
         let Prepared { id, expected, system, .. } = update;
         let (id, expected) = (*id, *expected);

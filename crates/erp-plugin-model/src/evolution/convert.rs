@@ -26,11 +26,14 @@ impl Conversion {
     pub fn between(from: &Field, to: &Field) -> Self {
         use Class::{Checked, Destructive, Safe};
         use FieldType::{
-            Boolean, Date, DateTime, Decimal, Enum, File, Integer, Json, Reference, String, Text, Uuid,
+            Boolean, Date, DateTime, Decimal, Enum, File, Integer, Json, NumberSeries, Reference, String,
+            Text, Uuid,
         };
         match (&from.field_type, &to.field_type) {
             (old, new) if old == new => Self::Alike(Safe),
-            (String, Text) | (Enum { .. } | File, Text | String) => Self::Alike(Safe),
+            (String, Text) | (Enum { .. } | File | NumberSeries { .. }, Text | String) => Self::Alike(Safe),
+            // The numbers that there are stay as they are, whatever they look like.
+            (String | NumberSeries { .. }, NumberSeries { .. }) => Self::Alike(Safe),
             (Enum { options: old }, Enum { options: new }) => {
                 Self::Alike(if old.iter().all(|option| new.contains(option)) { Safe } else { Checked })
             }

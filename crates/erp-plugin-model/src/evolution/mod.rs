@@ -282,6 +282,7 @@ fn type_text(field_type: &FieldType) -> String {
         FieldType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
         FieldType::Reference { target, .. } => format!("reference to {target}"),
         FieldType::Enum { options } => format!("enum of {}", options.join(", ")),
+        FieldType::NumberSeries { pattern } => format!("number-series {}", pattern.as_str()),
         other => other.as_str().to_owned(),
     }
 }

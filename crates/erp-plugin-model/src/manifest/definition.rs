@@ -59,6 +59,9 @@ fn field(field: &Field) -> Json {
             put("entity", target.to_string().into());
             put("on-delete", on_delete.as_str().into());
         }
+        FieldType::NumberSeries { pattern } => {
+            put("pattern", pattern.as_str().into());
+        }
         _ => {}
     }
     for (key, set) in [
@@ -162,6 +165,7 @@ mod tests {
         j = { type = "json", default = { a = [1, 2] } }
         f = { type = "file", read-permission = "shop.thing.read.field:f", write-permission = "shop.files" }
         n = { type = "string", search = true }
+        number = { type = "number-series", pattern = "INV-{yyyy}-{00000}", label = "No." }
     "#;
 
     #[test]

@@ -8,6 +8,7 @@ use crate::schema::{
     DEFAULT_STRING, EntitySchema, Field, FieldType, HIDDEN_COLUMNS, KeptHistory, MAX_FIELDS, MAX_OPTIONS,
     MAX_PRECISION, MAX_STRING, OnDelete, Pattern, SYSTEM_FIELDS,
 };
+use crate::series::SeriesPattern;
 use crate::{EntityRef, Value, check, parse};
 
 /// The most days that history is kept, if not for ever: a hundred years.
@@ -123,8 +124,12 @@ fn field(
         Origin::Stored => table.string("column")?.map(Into::into),
     };
     let field_type = field_type(&mut table, plugin)?;
-    let required = table.boolean("required")?;
-    let unique = table.boolean("unique")?;
+    let is_series = matches!(field_type, FieldType::NumberSeries { .. }) && origin == Origin::Manifest;
+    if is_series {
+        check_series(&mut table)?;
+    }
+    let required = is_series || table.boolean("required")?;
+    let unique = is_series || table.boolean("unique")?;
     let indexed = table.boolean("indexed")?;
     for (key, set) in [("unique", unique), ("indexed", indexed)] {
         if set && !field_type.is_ordered() {
@@ -173,6 +178,8 @@ fn field(
     };
     let pattern = match table.string("pattern")? {
         None => None,
+        // Read with the type, which it is a part of.
+        Some(_) if matches!(field_type, FieldType::NumberSeries { .. }) => None,
         Some(_) if !is_text => {
             return Err(table.error("pattern", "can be had on string and text fields only"));
         }
@@ -213,6 +220,29 @@ fn field(
     field.check(&field.default).map_err(|reason| table.error("default", reason))?;
     table.finish()?;
     Ok(field)
+}
+
+/// Refuses what says of a number series that which is so in any case, or what cannot be.
+fn check_series(table: &mut Table<'_>) -> Result<(), ManifestError> {
+    const IN_ANY_CASE: &str =
+        "is not for a number-series, which is always required, unique and indexed; leave it out";
+    const BY_THE_HOST: &str =
+        "is not for a number-series, which the host numbers by its pattern; leave it out";
+    for (key, reason) in [
+        ("required", IN_ANY_CASE),
+        ("unique", IN_ANY_CASE),
+        ("indexed", IN_ANY_CASE),
+        ("default", BY_THE_HOST),
+        ("min", BY_THE_HOST),
+        ("max", BY_THE_HOST),
+        ("max-length", BY_THE_HOST),
+        ("write-permission", BY_THE_HOST),
+    ] {
+        if table.take(key).is_some() {
+            return Err(table.error(key, reason));
+        }
+    }
+    Ok(())
 }
 
 fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, ManifestError> {
@@ -258,6 +288,16 @@ fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, M
         "uuid" => FieldType::Uuid,
         "json" => FieldType::Json,
         "file" => FieldType::File,
+        "number-series" => {
+            let pattern = table.string("pattern")?.ok_or_else(|| {
+                table.error(
+                    "pattern",
+                    "is missing; write how the numbers look, such as \"INV-{yyyy}-{00000}\"",
+                )
+            })?;
+            let pattern = SeriesPattern::parse(pattern).map_err(|reason| table.error("pattern", reason))?;
+            FieldType::NumberSeries { pattern }
+        }
         "decimal" => {
             let (Some(precision), Some(scale)) = (precision, scale) else {
                 return Err(table.error("type", "is decimal, which needs `precision` and `scale`"));
@@ -289,7 +329,7 @@ fn field_type(table: &mut Table<'_>, plugin: &PluginName) -> Result<FieldType, M
                 "type",
                 format!(
                     "is {other:?}; it must be string, text, integer, decimal, boolean, date, datetime, uuid, enum, \
-                     reference, json or file"
+                     reference, json, file or number-series"
                 ),
             ));
         }

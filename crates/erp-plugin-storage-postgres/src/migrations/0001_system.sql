@@ -165,6 +165,16 @@ CREATE TABLE erp_plugin.role_assignments (
 );
 CREATE INDEX role_assignments_role ON erp_plugin.role_assignments (tenant_id, role);
 
+-- The last number that was given of each series; `field` is the field's column.
+CREATE TABLE erp_plugin.number_series (
+    tenant_id text COLLATE "C" NOT NULL,
+    entity text COLLATE "C" NOT NULL,
+    field text COLLATE "C" NOT NULL,
+    series text COLLATE "C" NOT NULL,
+    last_number bigint NOT NULL,
+    PRIMARY KEY (tenant_id, entity, field, series)
+);
+
 -- Events as published. `xact` is the transaction that published them: of two of which the second saw the first's
 -- commit, the second has the greater one; a negative one came with a copy, before all others. `seq` is given by the
 -- dispatcher, one after the other.
@@ -289,8 +299,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'activations', 'subscriptions', 'plugin_config', 'roles', 'role_assignments', 'outbox', 'streams', 'deliveries',
-        'invocations', 'log_lines', 'record_history', 'schema_notes'
+        'activations', 'subscriptions', 'plugin_config', 'roles', 'role_assignments', 'number_series', 'outbox', 'streams',
+        'deliveries', 'invocations', 'log_lines', 'record_history', 'schema_notes'
     ] LOOP
         EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
@@ -298,8 +308,8 @@ BEGIN
             'CREATE POLICY tenant ON erp_plugin.%I TO {app}, {owner} USING (tenant_id = (SELECT erp_plugin.current_tenant()))',
             name
         );
-        -- What was in records is no worker's business.
-        IF name <> 'record_history' THEN
+        -- What was in records, or is given to them, is no worker's business.
+        IF name NOT IN ('record_history', 'number_series') THEN
             EXECUTE format('CREATE POLICY worker ON erp_plugin.%I TO {worker} USING (true)', name);
         END IF;
     END LOOP;
@@ -314,7 +324,7 @@ GRANT SELECT ON erp_plugin.system_schema TO PUBLIC;
 GRANT SELECT ON erp_plugin.entities, erp_plugin.archives TO {app}, {worker};
 GRANT UPDATE (version) ON erp_plugin.entities TO {worker};
 GRANT SELECT, INSERT ON erp_plugin.schema_notes TO {app};
-GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations TO {app};
+GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations, erp_plugin.number_series TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles, erp_plugin.role_assignments
     TO {app};

@@ -118,7 +118,7 @@ async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupEr
              ($1, 'SELECT INSERT', 'outbox invocations log_lines'),
              ($1, 'SELECT INSERT DELETE', 'record_history'),
              ($1, 'SELECT UPDATE', 'deliveries'),
-             ($1, 'SELECT INSERT UPDATE', 'activations'),
+             ($1, 'SELECT INSERT UPDATE', 'activations number_series'),
              ($1, 'SELECT INSERT UPDATE DELETE', 'subscriptions plugin_config roles role_assignments'),
              ($2, 'SELECT', 'entities'),
              ($2, 'SELECT INSERT UPDATE DELETE', 'tenants components plugin_versions system_config outbox dispatcher \

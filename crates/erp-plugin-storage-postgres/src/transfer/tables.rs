@@ -93,6 +93,7 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::Config => "plugin_config",
         TenantTable::Roles => "roles",
         TenantTable::RoleAssignments => "role_assignments",
+        TenantTable::NumberSeries => "number_series",
         TenantTable::NumberedEvents | TenantTable::UnnumberedEvents => "outbox",
         TenantTable::Deliveries => "deliveries",
         TenantTable::Streams => "streams",
@@ -111,6 +112,7 @@ fn columns(table: TenantTable<'_>) -> Vec<String> {
         TenantTable::Config => &["plugin", "key", "value"],
         TenantTable::Roles => &["role", "permissions"],
         TenantTable::RoleAssignments => &["user_id", "role"],
+        TenantTable::NumberSeries => &["entity", "field", "series", "last_number"],
         TenantTable::NumberedEvents => {
             return ["seq"].into_iter().chain(EVENT).map(str::to_owned).collect();
         }

@@ -116,6 +116,16 @@ CREATE TABLE role_assignments (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX role_assignments_role ON role_assignments (tenant_id, role);
 
+-- The last number that was given of each series; `field` is the field's column.
+CREATE TABLE number_series (
+    tenant_id TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    field TEXT NOT NULL,
+    series TEXT NOT NULL,
+    last_number INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, entity, field, series)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE system_config (
     key TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL

@@ -125,6 +125,7 @@ fn describe(field: &Field) -> String {
     let mut text = match &field.field_type {
         FieldType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
         FieldType::Enum { options } => format!("enum({})", options.join(", ")),
+        FieldType::NumberSeries { pattern } => format!("number-series {}", pattern.as_str()),
         FieldType::Reference { target, .. } => format!("reference to {target}"),
         other => other.as_str().to_owned(),
     };

@@ -46,7 +46,10 @@ pub(super) fn read(cell: Cell, field: &Field) -> Result<Option<Json>, String> {
 
 /// Whether its values are somebody's own words.
 fn is_text(field_type: &FieldType) -> bool {
-    matches!(field_type, FieldType::String | FieldType::Text | FieldType::Enum { .. })
+    matches!(
+        field_type,
+        FieldType::String | FieldType::Text | FieldType::Enum { .. } | FieldType::NumberSeries { .. }
+    )
 }
 
 /// Whether text begins with a mark that reading takes off.
