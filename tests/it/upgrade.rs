@@ -41,7 +41,7 @@ async fn a_host_that_was_not_told_goes_on_with_the_new_version() {
     let there = Platform::on(database.url(), |builder| builder).await;
     let item = with_an_item(&here).await;
     let id = RecordId::parse(item["id"].as_str().unwrap()).unwrap();
-    // It has seen the first version.
+    there.host.install(guests::plugin("inventory"), InstallOptions::default()).await.unwrap();
     assert_eq!(there.host.records(system()).get(ITEM, id).await.unwrap()["unit_price"], "18.50");
     here.host.install(guests::plugin("inventory-0.2"), consent()).await.unwrap();
 

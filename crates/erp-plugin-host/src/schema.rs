@@ -7,7 +7,7 @@ use erp_plugin_model::evolution::{self, Archived, Class, Step};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::{EntitySchema, ErrorCode, HostError, PluginName, TenantId};
 use erp_plugin_storage::evolve::{self, Found};
-use erp_plugin_storage::{Altered, Entity};
+use erp_plugin_storage::{Altered, Entity, ErrorKind};
 
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
@@ -176,7 +176,11 @@ impl Inner {
         consent: &[String],
     ) -> HostResult<()> {
         for _ in 0..MAX_PLANS {
-            let plan = self.plan(plugin, to, wanted).await?;
+            let plan = match self.plan(plugin, to, wanted).await {
+                // The table was altered while it was looked at.
+                Err(HostFailure::Storage(error)) if error.is_transient() => continue,
+                planned => planned?,
+            };
             if plan.obstacles(consent).next().is_some() {
                 let unconsented: HashSet<String> = plan
                     .obstacles(consent)
@@ -204,9 +208,11 @@ impl Inner {
         for planned in &plan.steps {
             // Tenants come while a plan is made.
             let tenants = self.tenants().await?;
-            match evolve::make(&*self.services.storage, &planned.step, &tenants).await? {
-                Altered::Done => {}
-                Altered::Elsewhere | Altered::DoesNotFit => return Ok(false),
+            match evolve::make(&*self.services.storage, &planned.step, &tenants).await {
+                Ok(Altered::Done) => {}
+                Ok(Altered::Elsewhere | Altered::DoesNotFit) => return Ok(false),
+                Err(error) if error.kind == ErrorKind::SchemaChanged => return Ok(false),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(true)

@@ -10,7 +10,7 @@ use erp_plugin_model::evolution::{Action, Check, Offence, Step};
 use erp_plugin_model::{EntitySchema, Field, TenantId};
 
 use crate::{
-    Altered, Mode, PlatformScope, Storage, StorageError, StorageResult, TenantScope, Transaction,
+    Altered, ErrorKind, Mode, PlatformScope, Storage, StorageError, StorageResult, TenantScope, Transaction,
     TransactionOptions, Which,
 };
 
@@ -191,7 +191,8 @@ async fn patiently<F: Future<Output = StorageResult<Altered>>>(
 }
 
 fn retries(error: &StorageError, until: Instant) -> bool {
-    error.is_transient() && Instant::now() < until
+    // Whoever altered the table meanwhile has made this step, or another: that takes another plan.
+    error.is_transient() && error.kind != ErrorKind::SchemaChanged && Instant::now() < until
 }
 
 /// The columns of an entity's fields, as its table has them now: a plan's later steps begin with others.

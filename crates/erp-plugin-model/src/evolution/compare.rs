@@ -257,7 +257,6 @@ impl Evolution<'_> {
             renamed_from: own.renamed_from.clone(),
             column: own.column.clone(),
             label: own.label.clone(),
-            default: if own.required { field.default.clone() } else { own.default.clone() },
             ..field.clone()
         };
         if own.searchable && !field.searchable {
