@@ -13,6 +13,7 @@ use erp_plugin_storage::{
     NewRecord, Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
 };
 
+use crate::cases::series::take;
 use crate::fixture::{
     ALPHA, BETA, done, event, installation, invocation, json, new_id, new_uuid, platform, plugin, publish,
     role, stamp, subscribe, tenant, text, time, update, user, work, write,
@@ -208,6 +209,9 @@ async fn records(storage: &Arc<dyn Storage>, tenant: &str, entities: &Entities) 
     for role in [role("clerk", &["suite.code.read", "suite.sample.*"]), role("Nothing", &[])] {
         transaction.set_role(&role).await.unwrap();
         assert!(transaction.assign_role(&user("anna"), &role.name).await.unwrap());
+    }
+    for text in ["INV-2026-{}", "№ {}"] {
+        assert_eq!(take(&mut *transaction, text, 3).await, 1);
     }
     history(&mut *transaction, entities, codes).await;
     transaction.commit(None).await.unwrap();

@@ -232,6 +232,16 @@ macro_rules! each_case {
                 the_longest_text_is_found_by_its_beginning,
                 only_a_searchable_field_can_be_searched,
             ],
+            series: [
+                numbers_follow_one_another_from_one,
+                several_are_taken_at_once,
+                a_rollback_leaves_no_gap,
+                no_two_writers_get_one_number,
+                each_series_counts_for_itself,
+                a_field_that_is_renamed_counts_on,
+                numbers_that_are_given_back_are_the_next_ones,
+                a_read_transaction_takes_no_number,
+            ],
             soft_delete: [
                 a_deleted_record_is_invisible_to_every_verb,
                 deleting_one_record_leaves_the_others,
@@ -252,6 +262,7 @@ macro_rules! each_case {
                 names_that_are_nearly_equal_are_two_tenants,
                 configuration_activation_journal_and_events_are_the_tenants_own,
                 roles_and_who_has_them_are_the_tenants_own,
+                series_are_the_tenants_own,
                 a_transaction_after_anothers_carries_nothing_of_it,
             ],
             transactions: [

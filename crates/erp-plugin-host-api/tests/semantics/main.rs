@@ -27,6 +27,7 @@ mod journal;
 mod limits;
 mod log;
 mod malformed;
+mod number_series;
 mod on_delete;
 mod pages;
 mod read_only;

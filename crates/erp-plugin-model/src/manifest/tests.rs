@@ -318,3 +318,49 @@ fn the_manifests_in_the_guide_are_valid() {
         Manifest::from_toml(manifest).unwrap_or_else(|error| panic!("{error}"));
     }
 }
+
+#[test]
+fn a_number_series_has_a_pattern_and_is_required_and_unique() {
+    let with = |options: &str| {
+        let field = format!(
+            "[entities.item.fields.no]\ntype = \"number-series\"\n{options}\n[entities.item.fields.price]"
+        );
+        Manifest::from_toml(&GOOD.replacen("[entities.item.fields.price]", &field, 1))
+    };
+    let pattern = "pattern = \"I-{yyyy}-{000}\"";
+    let manifest = with(pattern).unwrap();
+    let item = &manifest.entities[0];
+    let field = item.field("no").unwrap();
+    assert!(field.required && field.unique && field.has_index() && item.is_numbered());
+    assert!(field.pattern.is_none() && field.series().is_some());
+    assert!(!manifest.entities[1].is_numbered());
+
+    let always = "is not for a number-series, which is always required, unique and indexed; leave it out";
+    let numbered = "is not for a number-series, which the host numbers by its pattern; leave it out";
+    for (options, error) in [
+        ("", "pattern is missing; write how the numbers look, such as \"INV-{yyyy}-{00000}\"".to_owned()),
+        (
+            "pattern = \"I\"",
+            "pattern has no counter; add one such as {00000}, with as many zeros as digits are wanted"
+                .to_owned(),
+        ),
+        ("required = true", format!("required {always}")),
+        ("unique = false", format!("unique {always}")),
+        ("indexed = true", format!("indexed {always}")),
+        ("default = \"I-1\"", format!("default {numbered}")),
+        ("min = \"I-1\"", format!("min {numbered}")),
+        ("max = \"I-1\"", format!("max {numbered}")),
+        ("max-length = 9", format!("max-length {numbered}")),
+        ("write-permission = \"inventory.no\"", format!("write-permission {numbered}")),
+        ("search = true", "search can be had on string fields only".to_owned()),
+        ("options = [\"a\"]", "options can be had on enum fields only".to_owned()),
+    ] {
+        let given = if options.is_empty() || options.starts_with("pattern") {
+            options.to_owned()
+        } else {
+            format!("{pattern}\n{options}")
+        };
+        let refused = with(&given).unwrap_err().to_string();
+        assert!(refused.contains(&format!("entities.item.fields.no.{error}")), "{refused}");
+    }
+}

@@ -22,6 +22,7 @@ pub mod registry;
 pub mod roles;
 pub mod schema;
 pub mod search;
+pub mod series;
 pub mod soft_delete;
 pub mod sorting;
 pub mod tenants;

@@ -13,6 +13,7 @@ use erp_plugin_storage::{
     UpdateOutcome,
 };
 
+use super::series::take;
 use crate::fixture::{
     ALPHA, BETA, assignments, count, declare, event, get, given, insert, invocation, matching, optional,
     page, plugin, query, read, role, seen, stamp, text, update, user, write,
@@ -142,6 +143,16 @@ pub async fn roles_and_who_has_them_are_the_tenants_own(storage: Arc<dyn Storage
     let mut mine = read(&storage, ALPHA).await;
     assert_eq!(mine.roles_of(&ada, &[]).await.unwrap(), [clerk]);
     assert_eq!(mine.role_assignments().await.unwrap(), assignments(&[("ada", "clerk")]));
+}
+
+pub async fn series_are_the_tenants_own(storage: Arc<dyn Storage>) {
+    let mut mine = write(&storage, ALPHA).await;
+    assert_eq!(take(&mut *mine, "a{}", 3).await, 1);
+    mine.commit(None).await.unwrap();
+    let mut theirs = write(&storage, BETA).await;
+    assert_eq!(take(&mut *theirs, "a{}", 1).await, 1);
+    theirs.commit(None).await.unwrap();
+    assert_eq!(take(&mut *write(&storage, ALPHA).await, "a{}", 1).await, 4);
 }
 
 pub async fn a_transaction_after_anothers_carries_nothing_of_it(storage: Arc<dyn Storage>) {

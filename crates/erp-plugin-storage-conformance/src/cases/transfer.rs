@@ -13,6 +13,7 @@ use erp_plugin_storage::{
     UpdateOutcome, Violation,
 };
 
+use super::series::take;
 use crate::estate::{self, Entities};
 use crate::fixture::{
     ALPHA, BETA, Collect, declare, done, event, field_name, given, json, matching, new_id, optional, options,
@@ -135,8 +136,8 @@ pub async fn everything_arrives_and_counts_and_hashes_agree(
     let estate = estate::fill(&source).await;
     let report = copied(&source, &target).await;
     assert_equal(&report);
-    // Five tables of the platform, and fifteen of each tenant, all of them with something in.
-    assert_eq!(report.tables.len(), 5 + 2 * 15);
+    // Five tables of the platform, and sixteen of each tenant, all of them with something in.
+    assert_eq!(report.tables.len(), 5 + 2 * 16);
     for table in &report.tables {
         assert!(table.source.rows > 0, "{table:?}");
     }
@@ -178,6 +179,8 @@ pub async fn what_arrived_can_be_worked_with(source: Arc<dyn Transfer>, target: 
     let mut sink = Collect::of(&copies.code, &[]);
     let outcome = transaction.restore(&copies.code, deleted, stamp(), &mut sink).await.unwrap();
     assert_eq!(outcome, RestoreOutcome::Violates(Violation::Unique(field_name("code"))));
+    // A series goes on, and does not begin anew.
+    assert_eq!(take(&mut *transaction, "INV-2026-{}", 1).await, 4);
     let document = [("x".to_owned(), json("2"))];
     let (outcome, _) =
         update(&mut *transaction, &copies.note, estate.note, 1, Change::Document(&document)).await;

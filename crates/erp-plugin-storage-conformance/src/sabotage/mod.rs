@@ -17,6 +17,7 @@ mod history;
 mod pages;
 mod rows;
 mod runner;
+mod series;
 mod system;
 mod tenants;
 mod transactions;
@@ -106,6 +107,8 @@ sabotages! {
         => tenants::roles_and_who_has_them_are_the_tenants_own;
     "no tenant predicate in removing a role": NoTenantPredicate::of(tenants::Statement::RemoveRole)
         => tenants::roles_and_who_has_them_are_the_tenants_own;
+    "no tenant predicate in a series": NoTenantPredicate::of(tenants::Statement::TakeNumbers)
+        => tenants::series_are_the_tenants_own;
     "no tenant predicate in the log": NoTenantPredicate::of(tenants::Statement::Log)
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
     "no tenant predicate in usage": NoTenantPredicate::of(tenants::Statement::Usage)
@@ -294,6 +297,9 @@ sabotages! {
         => roles::removing_a_role_takes_it_from_its_users;
     "a role that is not there can be assigned": system::AssignsAnything
         => roles::a_role_is_assigned_and_taken_away;
+    "numbers are taken outside the transaction": series::Outside => series::a_rollback_leaves_no_gap;
+    "numbers that are given back are lost": series::NothingIsGivenBack
+        => series::numbers_that_are_given_back_are_the_next_ones;
     "a table of another schema will do": system::IfNotExists
         => schema::an_entity_made_from_another_schema_is_left_alone;
     "who comes second takes a step for his own": evolution::EveryStepIsMade

@@ -18,7 +18,7 @@ use erp_plugin_model::{
 };
 use erp_plugin_storage::{
     Aggregate, AggregateOutcome, Change, Counted, DeleteOutcome, Entity, FigureValue, HistoryQuery,
-    HistorySink, InsertOutcome, LogQuery, NewRecord, QueryOutcome, RecordSink, RestoreOutcome, Stamp,
+    HistorySink, InsertOutcome, LogQuery, NewRecord, QueryOutcome, RecordSink, RestoreOutcome, Series, Stamp,
     Storage, StorageResult, StoredLogLine, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
     UsageTotal, Violation,
 };
@@ -47,6 +47,7 @@ pub(super) enum Statement {
     Roles,
     RolesOf,
     RemoveRole,
+    TakeNumbers,
     Log,
     Usage,
     History,
@@ -398,6 +399,18 @@ impl Interceptor for NoTenantPredicate {
             home(opened).await?;
         }
         Ok(removed)
+    }
+
+    async fn take_numbers(&self, opened: &mut Opened, series: Series<'_>, count: u32) -> StorageResult<u64> {
+        match self.others(Statement::TakeNumbers, opened).first() {
+            None => opened.inner().take_numbers(series, count).await,
+            Some(other) => {
+                go(opened, other).await?;
+                let first = opened.inner().take_numbers(series, count).await?;
+                home(opened).await?;
+                Ok(first)
+            }
+        }
     }
 
     async fn log(&self, opened: &mut Opened, query: &LogQuery) -> StorageResult<Vec<StoredLogLine>> {

@@ -146,6 +146,30 @@ fn every_change_has_its_steps_and_class() {
             "b = { type = 'reference', entity = 'thing' }",
             &["checked b: uuid → reference to shop.thing; indexed false → true"],
         ),
+        (
+            "",
+            "b = { type = 'number-series', pattern = 'B{0}' }",
+            &[
+                "safe b: new field, number-series B{0}",
+                "checked b: unique false → true; indexed false → true",
+                "checked b: required",
+            ],
+        ),
+        (
+            "b = { type = 'number-series', pattern = 'B{0}' }",
+            "b = { type = 'number-series', pattern = 'B-{yyyy}-{0}' }",
+            &["safe b: number-series B{0} → number-series B-{yyyy}-{0}"],
+        ),
+        (
+            "b = { type = 'string', required = true, unique = true }",
+            "b = { type = 'number-series', pattern = 'B{0}' }",
+            &["safe b: string → number-series B{0}; max-length 255 → any"],
+        ),
+        (
+            "b = { type = 'number-series', pattern = 'B{0}' }",
+            "b = { type = 'string', required = true, unique = true, max-length = 500 }",
+            &["checked b: number-series B{0} → string; max-length any → 500"],
+        ),
     ];
     for (from, to, expected) in table {
         let (from, to) = (format!("{a}{from}").replace('\'', "\""), format!("{a}{to}").replace('\'', "\""));
