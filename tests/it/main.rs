@@ -15,4 +15,5 @@ mod lifecycle;
 mod limits;
 mod rights;
 mod roles;
+mod tenants;
 mod troubleshooting;
