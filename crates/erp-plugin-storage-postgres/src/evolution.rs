@@ -77,7 +77,7 @@ impl Ledger for PostgresPlatformTransaction {
                 .map(|row| {
                     let entity =
                         EntityRef { plugin: read_plugin(row, 0)?, entity: entity_name(read_text(row, 1)?)? };
-                    let version = raw(row, 5)?.map(|text| text.text()).transpose()?;
+                    let version = raw(row, 5)?.map(crate::columns::Raw::text).transpose()?;
                     Ok(Archived {
                         field: raw(row, 2)?.map(|text| field_name(text.text()?)).transpose()?,
                         kept_as: read_text(row, 3)?.to_owned(),
