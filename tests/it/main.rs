@@ -16,5 +16,6 @@ mod lifecycle;
 mod limits;
 mod rights;
 mod roles;
+mod tenants;
 mod troubleshooting;
 mod upgrade;

@@ -20,7 +20,7 @@ impl Inner {
         key: &str,
         value: Option<Json>,
     ) -> HostResult<()> {
-        self.check_tenant(tenant).await?;
+        self.check_open(tenant).await?;
         let active = self.active(tenant, plugin).await?;
         check_key(key)?;
         if let Some(manifest) = &active.plugin.manifest {

@@ -74,7 +74,7 @@ enum Handled {
         fuel: u64,
         parked: Option<ParkedDelivery>,
     },
-    /// The plugin was disabled in this moment: it waits until it is enabled again.
+    /// The plugin was disabled in this moment, or the tenant suspended: it waits until that is over.
     Left,
 }
 
@@ -221,7 +221,7 @@ impl Inner {
         Ok(platform.commit().await?)
     }
 
-    /// Calls the plugin; `None` if it is not enabled.
+    /// Calls the plugin; `None` if it is not enabled, or its tenant is suspended.
     async fn handle(&self, delivery: &Delivery) -> HostResult<Option<InvocationReport>> {
         let Delivery { tenant, plugin, .. } = delivery;
         let mut active = self.active(tenant, plugin).await?;
@@ -230,7 +230,12 @@ impl Inner {
             self.activations.forget(tenant, plugin);
             active = self.active(tenant, plugin).await?;
         }
-        if !active.is_enabled() {
+        // What was claimed before its tenant was suspended waits; what is known of the tenant may be older than the claim.
+        let is_left = match self.check_open(tenant).await {
+            Ok(()) => false,
+            Err(_) => self.is_suspended(tenant).await?,
+        };
+        if !active.is_enabled() || is_left {
             return Ok(None);
         }
         let call = Call {

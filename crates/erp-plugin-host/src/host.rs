@@ -11,9 +11,10 @@ use erp_plugin_model::{
     RoleName, TenantId, UserId,
 };
 use erp_plugin_runtime::{Export, Loader};
+use erp_plugin_storage::erase::Progress;
 use erp_plugin_storage::{
-    LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, Transaction,
-    TransactionOptions, UsageTotal,
+    LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, TenantState,
+    Transaction, TransactionOptions, UsageTotal,
 };
 
 use crate::activation::Activations;
@@ -29,7 +30,7 @@ use crate::report::InvocationReport;
 use crate::roles::StoredRoles;
 use crate::schema::{SchemaPlan, SchemaStatus};
 use crate::slots::Slots;
-use crate::tenants::KnownTenants;
+use crate::tenants::{DeletionReceipt, KnownTenants};
 
 /// How long the host waits for the database when no invocation's deadline says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -133,6 +134,41 @@ impl PluginHost {
     /// Every tenant, by id.
     pub async fn tenants(&self) -> HostResult<Vec<TenantId>> {
         self.run(|inner| async move { inner.tenants().await }).await
+    }
+
+    /// Every tenant by id, and whether anything is done in it.
+    pub async fn tenant_states(&self) -> HostResult<Vec<(TenantId, TenantState)>> {
+        self.run(|inner| async move { inner.tenant_states().await }).await
+    }
+
+    /// Suspends a tenant: calls, requests at the edge, changes of its configuration and roles, and what enables a plugin are
+    /// refused as `unavailable`, and its deliveries wait. In force at once here, and within a second in other processes.
+    /// What has begun ends. Returns whether it was active.
+    pub async fn suspend_tenant(&self, tenant: &str) -> HostResult<bool> {
+        let tenant = TenantId::parse(tenant)?;
+        let state = TenantState::Suspended;
+        self.run(|inner| async move { Ok(inner.set_tenant_state(&tenant, state).await? != state) }).await
+    }
+
+    /// Lets a tenant go on where it was suspended. Returns whether it was.
+    pub async fn resume_tenant(&self, tenant: &str) -> HostResult<bool> {
+        let tenant = TenantId::parse(tenant)?;
+        let state = TenantState::Active;
+        self.run(|inner| async move { Ok(inner.set_tenant_state(&tenant, state).await? != state) }).await
+    }
+
+    /// Erases everything of a tenant, and the tenant: records of every entity, what was put aside of them, history, log,
+    /// events and deliveries, configuration, roles. There is no way back, and the receipt is the only trace. One that was
+    /// not suspended is suspended first, and waited for. Whoever is stopped begins again and goes on.
+    ///
+    /// On Postgres it takes the tables' owner, as an installation does. `progress` is told of every batch.
+    pub async fn delete_tenant(
+        &self,
+        tenant: &str,
+        mut progress: impl FnMut(Progress) + Send + 'static,
+    ) -> HostResult<DeletionReceipt> {
+        let tenant = TenantId::parse(tenant)?;
+        self.run(|inner| async move { inner.delete_tenant(&tenant, &mut progress).await }).await
     }
 
     /// Installs a component: judges, compiles and links it, tries its `init` in a transaction that is rolled back,

@@ -52,6 +52,7 @@ impl Inner {
             )
             .into());
         }
+        self.check_open(&identity.tenant).await?;
         self.invoke(Call { identity, active, export, cause: Cause::Request, mark: None }).await
     }
 
@@ -172,7 +173,7 @@ impl Inner {
         data: &D,
         work: impl for<'i> Fn(&'i mut Invocation, &'i D) -> EdgeWork<'i, T>,
     ) -> HostResult<T> {
-        self.check_tenant(&identity.tenant).await?;
+        self.check_open(&identity.tenant).await?;
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
         let deadline = Instant::now() + self.limits.deadline();

@@ -37,3 +37,4 @@ pub use host::{PluginHost, PluginSummary};
 pub use install::InstallOptions;
 pub use report::{InvocationReport, WrittenRecord};
 pub use schema::{Obstacles, PlannedStep, SchemaPlan, SchemaStatus};
+pub use tenants::DeletionReceipt;

@@ -13,7 +13,7 @@ impl Inner {
     /// Calls `init` once per (version, tenant) and `on-tenant-created` once per (plugin, tenant); each marks itself
     /// as done in its own transaction.
     pub(crate) async fn enable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
-        self.check_tenant(tenant).await?;
+        self.check_open(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
         // Another process may have changed it.
         self.activations.forget(tenant, plugin);

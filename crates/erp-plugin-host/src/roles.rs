@@ -177,7 +177,7 @@ impl Inner {
             )
             .into());
         }
-        self.check_tenant(tenant).await?;
+        self.check_open(tenant).await?;
         let mut own = self.change(tenant).await?;
         let roles = own.roles().await?;
         if roles.len() >= MAX_ROLES && roles.iter().all(|other| other.name != *name) {
@@ -194,7 +194,7 @@ impl Inner {
     }
 
     pub(crate) async fn remove_role(&self, tenant: &TenantId, role: &RoleName) -> HostResult<bool> {
-        self.check_tenant(tenant).await?;
+        self.check_open(tenant).await?;
         let mut own = self.change(tenant).await?;
         let removed = own.remove_role(role).await?;
         self.changed(tenant, own.commit(None).await)?;
@@ -207,7 +207,7 @@ impl Inner {
         user: &UserId,
         role: &RoleName,
     ) -> HostResult<()> {
-        self.check_tenant(tenant).await?;
+        self.check_open(tenant).await?;
         let mut own = self.change(tenant).await?;
         let has = own.roles_of(user, &[]).await?;
         if has.len() >= MAX_ROLES_OF_USER && has.iter().all(|other| other.name != *role) {
@@ -236,7 +236,7 @@ impl Inner {
         user: &UserId,
         role: &RoleName,
     ) -> HostResult<bool> {
-        self.check_tenant(tenant).await?;
+        self.check_open(tenant).await?;
         let mut own = self.change(tenant).await?;
         let taken = own.unassign_role(user, role).await?;
         self.changed(tenant, own.commit(None).await)?;

@@ -110,15 +110,20 @@ impl Default for Entities {
 /// Fills an empty database.
 pub async fn fill(storage: &Arc<dyn Transfer>) -> Estate {
     let storage: Arc<dyn Storage> = Arc::clone(storage) as Arc<dyn Storage>;
+    fill_any(&storage).await
+}
+
+/// As [`fill`], where nothing is to be copied.
+pub async fn fill_any(storage: &Arc<dyn Storage>) -> Estate {
     let entities = Entities::new();
-    install(&storage, &entities).await;
-    let mut transaction = write(&storage, BETA).await;
+    install(storage, &entities).await;
+    let mut transaction = write(storage, BETA).await;
     assert_eq!(transaction.create_dynamic(&entities.note).await.unwrap(), CreateDynamic::Ready);
     transaction.commit(None).await.unwrap();
-    let (codes, note) = records(&storage, ALPHA, &entities).await;
-    records(&storage, BETA, &entities).await;
-    journal(&storage).await;
-    events(&storage).await;
+    let (codes, note) = records(storage, ALPHA, &entities).await;
+    records(storage, BETA, &entities).await;
+    journal(storage).await;
+    events(storage).await;
     Estate { entities, codes, note }
 }
 

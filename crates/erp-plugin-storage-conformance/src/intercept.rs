@@ -35,12 +35,12 @@ use erp_plugin_model::{
 };
 use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Change, Clashes,
-    Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Events,
-    Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery, Moved,
-    NewChange, NewRecord, NumberSeries, Origin, Parked, PlatformScope, PlatformTransaction, PluginVersion,
-    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin,
-    Series, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope, Transaction,
-    TransactionOptions, UpdateOutcome, UsageTotal, Which,
+    Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Erasure,
+    Events, Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery,
+    Moved, NewChange, NewRecord, NumberSeries, Origin, Parked, PlatformScope, PlatformTransaction,
+    PluginVersion, QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles,
+    SchemaAdmin, Series, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope,
+    TenantState, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -349,6 +349,10 @@ operations! {
             fn clashes(schema: &EntitySchema, check: &Check, limit: u32) -> Clashes;
             fn move_records(step: &Step, which: Which, limit: u32) -> Moved;
         }
+        Erasure {
+            fn tenant_tables() -> Vec<String>;
+            fn erase(table: &str, limit: u32) -> u64;
+        }
     }
     platform {
         Registry {
@@ -373,8 +377,11 @@ operations! {
         }
         Access {
             fn create_tenant(tenant: &TenantId, at: DateTime<Utc>) -> bool;
-            fn tenant_exists(tenant: &TenantId) -> bool;
+            fn tenant_state(tenant: &TenantId) -> Option<TenantState>;
+            fn set_tenant_state(tenant: &TenantId, state: TenantState) -> bool;
             fn tenants() -> Vec<TenantId>;
+            fn suspended_tenants() -> Vec<TenantId>;
+            fn remove_tenant(tenant: &TenantId) -> bool;
         }
         Dispatch {
             fn dispatch(limit: u32) -> DispatchOutcome;

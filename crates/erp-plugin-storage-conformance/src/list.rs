@@ -10,6 +10,7 @@ macro_rules! each_case {
                 a_tenant_is_new_once,
                 tenants_are_listed_by_id,
                 a_tenant_is_looked_up_by_its_very_id,
+                a_tenant_is_suspended_and_resumed,
             ],
             aggregate: [
                 a_count_is_of_this_tenants_live_records_that_match,
@@ -62,6 +63,7 @@ macro_rules! each_case {
                 a_claim_takes_at_most_its_limit,
                 streams_that_were_worked_off_take_nobodys_place,
                 a_disabled_plugins_deliveries_wait_until_it_is_enabled_again,
+                a_suspended_tenants_deliveries_wait_until_it_is_resumed,
                 a_failure_leaves_the_delivery_at_the_head,
                 a_claim_that_is_given_back_was_no_attempt,
                 a_delivery_that_is_set_aside_lets_its_stream_go_on,
@@ -83,6 +85,14 @@ macro_rules! each_case {
                 it_sorts_by_the_hosts_own_fields_and_by_no_key,
                 a_plugin_has_a_limited_number_of_them,
                 a_declared_entity_is_no_dynamic_one,
+            ],
+            erasure: [
+                nothing_of_a_tenant_is_left_and_everything_of_the_others,
+                what_was_put_aside_is_erased_too,
+                a_batch_has_at_most_its_limit,
+                rows_are_erased_only_where_tables_may_be_made,
+                the_turn_goes_on_after_a_tenant_that_is_gone,
+                an_erasure_that_is_stopped_anywhere_is_gone_on_with,
             ],
             events: [
                 events_become_visible_with_the_commit,
@@ -320,6 +330,8 @@ macro_rules! each_transfer_case {
                 a_record_that_differs_is_named_before_anything_is_written,
                 a_record_changed_in_the_target_is_found,
                 a_table_that_no_version_declares_arrives_too,
+                a_suspended_tenant_arrives_suspended,
+                the_others_are_as_they_were_after_one_has_left,
             ],
         }
     };

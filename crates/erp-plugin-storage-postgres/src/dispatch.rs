@@ -30,7 +30,7 @@ use crate::sql::Parameter;
 use crate::transaction::PostgresPlatformTransaction;
 
 /// One dispatcher after the other.
-const LOCK_DISPATCHER: &str = "SELECT last_seq FROM erp_plugin.dispatcher WHERE single FOR UPDATE";
+pub(crate) const LOCK_DISPATCHER: &str = "SELECT last_seq FROM erp_plugin.dispatcher WHERE single FOR UPDATE";
 /// Events that have no numbers yet, the oldest first.
 pub(crate) const UNNUMBERED: &str = "SELECT id, tenant_id, event_type, key, publisher FROM erp_plugin.outbox
      WHERE seq IS NULL ORDER BY xact, invocation, ordinal LIMIT $1";
@@ -65,8 +65,8 @@ const DELIVER: &str = "WITH appended AS (
          AS n(tenant_id, plugin, key, behind, event, seq)
      JOIN appended AS a ON a.tenant_id = n.tenant_id AND a.plugin = n.plugin AND a.key = n.key";
 /// One round of claims after the other.
-const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn WHERE single FOR UPDATE";
-/// So many streams that may have something waiting, of plugins that are enabled, round-robin by tenant from the one
+pub(crate) const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn WHERE single FOR UPDATE";
+/// So many streams that may have something waiting, of plugins that are enabled in tenants that are not suspended, round-robin by tenant from the one
 /// after the last that had a turn; those at $2, $3, $4 are claimed already. Nobody waits for a stream that is being
 /// appended to. From tenant to tenant it goes by the index, past however many streams each has.
 pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
@@ -89,6 +89,9 @@ pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
                  WHERE c.tenant_id = s.tenant_id AND c.plugin = s.plugin AND c.key = s.key
              ) ORDER BY s.waiting, s.plugin, s.key LIMIT $1
          ) AS s
+         WHERE NOT EXISTS (
+             SELECT FROM erp_plugin.tenants AS n WHERE n.id = t.tenant_id AND n.state = 'suspended'
+         )
      ), chosen AS (
          SELECT *, row_number() OVER (
              ORDER BY rank, tenant_id <= (SELECT last_tenant FROM erp_plugin.claim_turn WHERE single), tenant_id

@@ -37,6 +37,7 @@ mod context;
 mod deleted;
 mod dispatch;
 mod document;
+mod erasure;
 mod error;
 mod events;
 mod evolution;

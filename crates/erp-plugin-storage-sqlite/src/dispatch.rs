@@ -22,11 +22,12 @@ use crate::transaction::SqlitePlatformTransaction;
 /// Events that have no numbers yet, the oldest first.
 pub(crate) const UNNUMBERED: &str = "SELECT seq, tenant_id, event_type, key, publisher FROM outbox
      WHERE numbered = 0 ORDER BY seq LIMIT ?1";
-/// The next tenant that has a waiting stream of a plugin that is enabled there.
+/// The next tenant that has a waiting stream of a plugin that is enabled there, and is not suspended.
 pub(crate) const NEXT_TENANT: &str = "SELECT tenant_id FROM streams AS s
      WHERE head_event IS NOT NULL AND tenant_id > ?1 AND (
          SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin
-     ) ORDER BY tenant_id LIMIT 1";
+     ) AND NOT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = s.tenant_id AND t.state = 'suspended')
+     ORDER BY tenant_id LIMIT 1";
 /// The next waiting stream of a plugin that is enabled in this tenant: the one whose event is the oldest.
 pub(crate) const NEXT_STREAM: &str = "SELECT head_event, plugin, key FROM streams AS s
      WHERE tenant_id = ?1 AND head_event IS NOT NULL AND (head_event, plugin, key) > (?2, ?3, ?4) AND (

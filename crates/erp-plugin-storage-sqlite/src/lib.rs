@@ -31,6 +31,7 @@ mod connection;
 mod deleted;
 mod dispatch;
 mod document;
+mod erasure;
 mod error;
 mod events;
 mod evolution;

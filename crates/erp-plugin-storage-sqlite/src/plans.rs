@@ -272,7 +272,8 @@ fn workers_find_what_waits_without_passing_over_what_is_done() {
         (
             dispatch::NEXT_TENANT,
             "SEARCH s USING COVERING INDEX streams_waiting (tenant_id>?); CORRELATED SCALAR SUBQUERY 1; \
-             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?)",
+             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?); CORRELATED SCALAR SUBQUERY 2; \
+             SEARCH t USING PRIMARY KEY (id=?)",
         ),
         (
             dispatch::NEXT_STREAM,

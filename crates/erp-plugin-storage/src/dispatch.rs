@@ -58,12 +58,14 @@ pub trait Dispatch: Send {
 
     /// Claims the first waiting delivery of at most `limit` streams, round-robin by tenant: raises each stream's token
     /// and the delivery's attempt count. Passes over the streams of plugins that are disabled in the stream's tenant:
-    /// what was assigned to them before waits, unchanged, until they are enabled again.
+    /// what was assigned to them before waits, unchanged, until they are enabled again. So do the streams of a tenant that
+    /// is suspended.
     ///
     /// Held by `dispatch::a_claim_takes_the_head_of_each_stream_only`,
     /// `dispatch::each_claim_raises_token_and_attempt`, `dispatch::claims_go_round_robin_by_tenant`,
     /// `dispatch::a_claim_takes_at_most_its_limit`, `dispatch::streams_that_were_worked_off_take_nobodys_place`,
     /// `dispatch::a_disabled_plugins_deliveries_wait_until_it_is_enabled_again`,
+    /// `dispatch::a_suspended_tenants_deliveries_wait_until_it_is_resumed`,
     /// `dispatch::a_claim_that_is_rolled_back_was_none`, `dispatch::a_stream_that_was_idle_wakes_up`.
     async fn claim(&mut self, limit: u32) -> StorageResult<Vec<Delivery>>;
 

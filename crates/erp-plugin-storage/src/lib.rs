@@ -8,9 +8,10 @@
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
 //! - [`Records`], [`History`], [`Events`], [`Activation`], [`Roles`], [`NumberSeries`], [`DynamicEntities`],
-//!   [`JournalReader`] are what a tenant's transaction can do; [`Registry`],
+//!   [`JournalReader`], [`Erasure`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
+//! - [`erase`] takes everything of one tenant away, with [`Erasure`].
 //! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
 //! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
 //!   may help.
@@ -23,6 +24,8 @@ mod aggregate;
 pub mod copy;
 mod dispatch;
 mod entity;
+pub mod erase;
+mod erasure;
 mod error;
 mod events;
 mod evolution;
@@ -40,12 +43,13 @@ mod series;
 mod transaction;
 pub mod transfer;
 
-pub use access::Access;
+pub use access::{Access, TenantState};
 pub use aggregate::{
     Aggregate, AggregateOutcome, Figure, FigureValue, Group, MAX_FIGURES, MAX_GROUP_COLUMNS,
 };
 pub use dispatch::{Dispatch, DispatchOutcome, Failure, Parked};
 pub use entity::Entity;
+pub use erasure::Erasure;
 pub use error::{ErrorKind, StorageError, StorageResult};
 pub use events::Events;
 pub use evolution::{Alter, Altered, Clashes, Ledger, Moved, Reshape, Which};

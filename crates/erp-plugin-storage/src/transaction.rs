@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
-    Access, Activation, Alter, Dispatch, DynamicEntities, Events, History, JournalReader, Ledger,
+    Access, Activation, Alter, Dispatch, DynamicEntities, Erasure, Events, History, JournalReader, Ledger,
     NumberSeries, PlatformScope, Records, Registry, Reshape, Roles, SchemaAdmin, StorageResult, TenantScope,
 };
 
@@ -74,7 +74,16 @@ pub trait Storage: Alter + Send + Sync {
 /// A transaction of one tenant. Dropping it rolls it back, the journal included.
 #[async_trait]
 pub trait Transaction:
-    Records + History + Events + Activation + Roles + NumberSeries + DynamicEntities + JournalReader + Reshape
+    Records
+    + History
+    + Events
+    + Activation
+    + Roles
+    + NumberSeries
+    + DynamicEntities
+    + JournalReader
+    + Reshape
+    + Erasure
 {
     /// When the transaction must have ended because it keeps other writers waiting; `None` when it does not. Past
     /// it every operation answers [`WriterHoldExceeded`](crate::ErrorKind::WriterHoldExceeded).

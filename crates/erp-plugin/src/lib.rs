@@ -35,9 +35,9 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, ParkedDelivery,
-    PlannedStep, PluginHost, PluginHostBuilder, PluginSummary, Records, SchemaPlan, SchemaStatus,
-    WrittenRecord, plugin_name_from_file,
+    DeletionReceipt, DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles,
+    ParkedDelivery, PlannedStep, PluginHost, PluginHostBuilder, PluginSummary, Records, SchemaPlan,
+    SchemaStatus, WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,
@@ -53,11 +53,11 @@ pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
     LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
-pub use erp_plugin_storage::copy;
 pub use erp_plugin_storage::{
     Alter, Altered, ErrorKind, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError,
-    StorageResult, StoredLogLine, TenantScope, Transaction, TransactionOptions, UsageTotal,
+    StorageResult, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions, UsageTotal,
 };
+pub use erp_plugin_storage::{copy, erase};
 #[cfg(feature = "postgres")]
 pub use erp_plugin_storage_postgres as postgres;
 #[cfg(feature = "sqlite")]

@@ -12,6 +12,7 @@ mod records;
 mod roles;
 mod run;
 mod schema;
+mod tenants;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ enum Command {
     Copy(copy::Arguments),
     Records(records::Arguments),
     Roles(roles::Arguments),
+    Tenants(tenants::Arguments),
     Db(db::Arguments),
     Schema(schema::Arguments),
     Backup(backup::BackupArguments),
@@ -62,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Copy(arguments) => arguments.json,
         Command::Records(arguments) => arguments.json(),
         Command::Roles(arguments) => arguments.json(),
+        Command::Tenants(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Schema(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
@@ -87,6 +90,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Copy(arguments) => runtime.block_on(copy::run(arguments)),
         Command::Records(arguments) => runtime.block_on(records::run(arguments)),
         Command::Roles(arguments) => runtime.block_on(roles::run(arguments)),
+        Command::Tenants(arguments) => runtime.block_on(tenants::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),

@@ -23,6 +23,7 @@ fn every_command_is_listed_but_the_hidden_one() {
             "copy",
             "records",
             "roles",
+            "tenants",
             "db",
             "schema",
             "backup",
@@ -37,9 +38,19 @@ fn every_command_is_listed_but_the_hidden_one() {
 
 #[test]
 fn every_command_shows_how_it_is_called() {
-    for command in
-        ["run", "inspect", "copy", "records", "roles", "backup", "restore", "demo", "demo-data", "limits"]
-    {
+    for command in [
+        "run",
+        "inspect",
+        "copy",
+        "records",
+        "roles",
+        "tenants",
+        "backup",
+        "restore",
+        "demo",
+        "demo-data",
+        "limits",
+    ] {
         let help = erp_plugin([command, "--help"]).stdout;
         let examples =
             help.lines().filter(|line| line.starts_with(&format!("  erp-plugin {command}"))).count();

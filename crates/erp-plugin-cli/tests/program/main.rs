@@ -11,3 +11,4 @@ mod records;
 mod roles;
 mod run;
 mod schema;
+mod tenants;

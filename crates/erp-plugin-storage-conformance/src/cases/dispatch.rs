@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use erp_plugin_model::event::{Delivery, EventPattern, NewEvent, Publisher};
-use erp_plugin_storage::{ActivationState, DispatchOutcome, Failure, Storage, Subscription};
+use erp_plugin_storage::{ActivationState, DispatchOutcome, Failure, Storage, Subscription, TenantState};
 
 use crate::fixture::{
-    ALPHA, BETA, claim, done, event, platform, plugin, publish, subscribe, time, work, write,
+    ALPHA, BETA, claim, done, event, platform, plugin, publish, subscribe, tenant, time, work, write,
 };
 
 async fn dispatch(storage: &Arc<dyn Storage>, limit: u32) -> DispatchOutcome {
@@ -263,6 +263,36 @@ pub async fn a_disabled_plugins_deliveries_wait_until_it_is_enabled_again(storag
     assert_eq!(paused[0].attempt, 1);
     set_enabled(&storage, BETA, "paused", true).await;
     assert_eq!(drain(&storage).await.into_values().flatten().count(), 2);
+}
+
+pub async fn a_suspended_tenants_deliveries_wait_until_it_is_resumed(storage: Arc<dyn Storage>) {
+    let set_state = async |state| {
+        let mut own = platform(&storage).await;
+        assert!(own.set_tenant_state(&tenant(ALPHA), state).await.unwrap());
+        own.commit().await.unwrap();
+    };
+    let mut own = platform(&storage).await;
+    own.create_tenant(&tenant(ALPHA), time(0)).await.unwrap();
+    own.commit().await.unwrap();
+    for name in [ALPHA, BETA] {
+        subscribe(&storage, name, "sales", &["*"]).await;
+        publish(&storage, name, &[event("order.created", "k", 0), event("order.created", "l", 1)]).await;
+    }
+    dispatch(&storage, 10).await;
+    set_state(TenantState::Suspended).await;
+    // Whatever the limit: what waits takes nobody's place.
+    for limit in [10, 2] {
+        let claimed = claim(&storage, limit).await;
+        assert_eq!(claimed.iter().map(|own| own.tenant.as_str()).collect::<Vec<_>>(), [BETA, BETA]);
+    }
+    // What was published before is numbered, and waits too.
+    publish(&storage, ALPHA, &[event("order.created", "k", 2)]).await;
+    assert!(drain(&storage).await.keys().all(|(tenant, _, _)| tenant == BETA));
+    set_state(TenantState::Active).await;
+    let streams = drain(&storage).await;
+    let waited = &streams[&(ALPHA.to_owned(), "sales".to_owned(), "k".to_owned())];
+    assert_eq!(payloads(waited), [r#"{"n":0}"#, r#"{"n":2}"#]);
+    assert!(streams.values().flatten().all(|delivery| delivery.attempt == 1));
 }
 
 pub async fn a_failure_leaves_the_delivery_at_the_head(storage: Arc<dyn Storage>) {

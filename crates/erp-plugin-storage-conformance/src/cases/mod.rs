@@ -8,6 +8,7 @@ pub mod batch;
 pub mod deleted;
 pub mod dispatch;
 pub mod dynamic;
+pub mod erasure;
 pub mod events;
 pub mod evolution;
 pub mod filters;

@@ -7,10 +7,11 @@ use erp_plugin_model::filter::Filter;
 use erp_plugin_model::fold::fold;
 use erp_plugin_model::{FieldType, Value};
 use erp_plugin_storage::copy::{CopyError, CopyReport, Step, copy, verify};
+use erp_plugin_storage::erase::erase;
 use erp_plugin_storage::transfer::{TenantTable, Transfer};
 use erp_plugin_storage::{
     Change, Entity, ErrorKind, InsertOutcome, Mode, NewRecord, PlatformScope, RestoreOutcome, Storage,
-    UpdateOutcome, Violation,
+    TenantState, UpdateOutcome, Violation,
 };
 
 use super::series::take;
@@ -334,4 +335,32 @@ pub async fn a_table_that_no_version_declares_arrives_too(
     copied(&source, &target).await;
     let arrived = Entity::new(entity.schema().clone());
     assert!(seen(&storage(&target), ALPHA, &arrived, id).await.is_some());
+}
+
+pub async fn a_suspended_tenant_arrives_suspended(source: Arc<dyn Transfer>, target: Arc<dyn Transfer>) {
+    estate::fill(&source).await;
+    let mut own = platform(&storage(&source)).await;
+    assert!(own.set_tenant_state(&tenant(BETA), TenantState::Suspended).await.unwrap());
+    own.commit().await.unwrap();
+    assert_equal(&copied(&source, &target).await);
+    let mut own = platform(&storage(&target)).await;
+    assert_eq!(own.suspended_tenants().await.unwrap(), [tenant(BETA)]);
+    assert!(own.set_tenant_state(&tenant(BETA), TenantState::Active).await.unwrap());
+    own.commit().await.unwrap();
+    assert!(!verify(&*source, &*target, &mut |_| {}).await.unwrap().is_equal());
+}
+
+pub async fn the_others_are_as_they_were_after_one_has_left(
+    source: Arc<dyn Transfer>,
+    target: Arc<dyn Transfer>,
+) {
+    let estate = estate::fill(&source).await;
+    copied(&source, &target).await;
+    erase(&*target, &tenant(ALPHA), &mut |_| {}).await.unwrap();
+    for table in tables(&estate.entities) {
+        let ours = rows(&source, BETA, table, 1000).await;
+        assert!(!ours.is_empty(), "{}", table.name());
+        assert_eq!(rows(&target, BETA, table, 1000).await, ours, "{}", table.name());
+        assert!(rows(&target, ALPHA, table, 10).await.is_empty(), "{}", table.name());
+    }
 }

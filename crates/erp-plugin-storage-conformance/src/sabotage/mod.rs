@@ -10,6 +10,7 @@
 
 mod batches;
 mod deleted;
+mod erasure;
 mod events;
 mod evolution;
 mod filters;
@@ -314,6 +315,18 @@ sabotages! {
         => registry::rights_of_a_version_can_be_granted_anew;
     "a tenant is new each time": system::IfNotExists => access::a_tenant_is_new_once;
     "a version is new each time": system::IfNotExists => registry::a_version_is_new_once_and_never_changes;
+    "an erasure forgets a table of the system": erasure::ForgetsATable("plugin_config")
+        => erasure::nothing_of_a_tenant_is_left_and_everything_of_the_others;
+    "an erasure forgets an entity": erasure::ForgetsATable("suite__note")
+        => erasure::nothing_of_a_tenant_is_left_and_everything_of_the_others;
+    "an erasure forgets what was put aside": erasure::ForgetsWhatWasPutAside
+        => erasure::what_was_put_aside_is_erased_too;
+    "an erasure takes another tenant's rows": erasure::ErasesOthers
+        => erasure::nothing_of_a_tenant_is_left_and_everything_of_the_others;
+    "an erasure has no limit": erasure::ErasesAllAtOnce => erasure::a_batch_has_at_most_its_limit;
+    "a suspended tenant's streams are claimed": erasure::ClaimsOfSuspended
+        => dispatch::a_suspended_tenants_deliveries_wait_until_it_is_resumed;
+
     "a tenant is found by a part of its id": system::TenantsByPrefix
         => access::a_tenant_is_looked_up_by_its_very_id;
 }

@@ -8,7 +8,7 @@ use erp_plugin_model::filter::Filter;
 use erp_plugin_model::{EntitySchema, Role, RoleAssignment, RoleName, TenantId, UserId};
 use erp_plugin_storage::{
     Aggregate, AggregateOutcome, CreateDynamic, Entity, FigureValue, LogQuery, PlatformTransaction,
-    PluginVersion, StorageResult, StoredLogLine, UsageTotal,
+    PluginVersion, StorageResult, StoredLogLine, TenantState, UsageTotal,
 };
 
 use crate::intercept::{Interceptor, Opened};
@@ -159,13 +159,14 @@ pub(super) struct TenantsByPrefix;
 
 #[async_trait]
 impl Interceptor for TenantsByPrefix {
-    async fn tenant_exists(
+    async fn tenant_state(
         &self,
         inner: &mut dyn PlatformTransaction,
         tenant: &TenantId,
-    ) -> StorageResult<bool> {
+    ) -> StorageResult<Option<TenantState>> {
         let tenants = inner.tenants().await?;
-        Ok(tenants.iter().any(|other| other.as_str().starts_with(tenant.as_str())))
+        let found = tenants.iter().any(|other| other.as_str().starts_with(tenant.as_str()));
+        Ok(found.then_some(TenantState::Active))
     }
 }
 

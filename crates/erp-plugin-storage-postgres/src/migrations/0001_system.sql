@@ -46,7 +46,8 @@ CREATE TABLE erp_plugin.system_schema (
 
 CREATE TABLE erp_plugin.tenants (
     id text COLLATE "C" NOT NULL PRIMARY KEY,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    state text COLLATE "C" NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended'))
 );
 
 -- The ledger: which schema each entity's table is at, as canonical JSON, and by which version of its plugin.

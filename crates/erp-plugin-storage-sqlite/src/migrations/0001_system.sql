@@ -9,7 +9,8 @@ CREATE TABLE system_schema (
 
 CREATE TABLE tenants (
     id TEXT NOT NULL PRIMARY KEY,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'suspended'))
 ) STRICT, WITHOUT ROWID;
 
 -- The ledger: which schema each entity's table is at, as canonical JSON, and by which version of its plugin.

@@ -11,6 +11,7 @@ use crate::{PluginVersion, StorageResult};
 /// All but the components, which are large.
 pub(super) struct Contents {
     pub(super) tenants: Vec<(TenantId, DateTime<Utc>)>,
+    pub(super) suspended: Vec<TenantId>,
     pub(super) versions: Vec<PluginVersion>,
     pub(super) active: Vec<(PluginName, semver::Version)>,
     pub(super) config: Vec<(String, String)>,
@@ -23,6 +24,7 @@ impl Contents {
         let mut platform = storage.begin_platform_transfer(scope(), reading()).await?;
         let contents = Self {
             tenants: platform.tenants_with_times().await?,
+            suspended: platform.suspended_tenants().await?,
             versions: platform.versions().await?,
             active: platform.active_versions().await?,
             config: platform.system_config().await?,

@@ -6,6 +6,7 @@ use super::compare::Reached;
 use super::contents::Contents;
 use super::error::CopyError;
 use super::{PAGE, Position, Progress, Step, making, reading, scope, tables, tenant_scope, writing};
+use crate::TenantState;
 use crate::transfer::{TenantTable, Transfer};
 
 /// What belongs to no tenant: first plugins, configuration and tables, then the tenants themselves.
@@ -57,6 +58,9 @@ pub(super) async fn contents(
         }
         for (tenant, at) in contents.tenants.iter().filter(|own| !held.tenants.contains(own)) {
             to.create_tenant(tenant, *at).await?;
+        }
+        for tenant in &contents.suspended {
+            to.set_tenant_state(tenant, TenantState::Suspended).await?;
         }
         to.set_last_turn(&contents.last_turn).await?;
         to.commit().await

@@ -89,9 +89,10 @@ async fn summary(transfer: &mut dyn TenantTransfer, table: TenantTable<'_>) -> S
 fn tenants(contents: &Contents) -> Summary {
     let mut digest = Digest::default();
     for (tenant, at) in &contents.tenants {
-        digest.start_row(2);
+        digest.start_row(3);
         digest.str(tenant.as_str());
         digest.time(*at);
+        digest.value(&Value::Boolean(contents.suspended.contains(tenant)));
     }
     digest.finish()
 }
