@@ -174,10 +174,12 @@ async fn check_walls(client: &Driver, roles: &Roles) -> Result<Finding, SetupErr
                          pg_get_expr(p.polqual, c.oid) LIKE '(tenant_id = ( SELECT %current_tenant() AS %))'
                              AND p.polwithcheck IS NULL AND p.polcmd = '*'
                          OR p.polname = 'worker' AND p.polroles = ARRAY[to_regrole($1)::oid]
+                         OR p.polname = 'owner' AND p.polroles = ARRAY[to_regrole($2)::oid]
+                             AND c.relname = 'schema_notes'
                      )
                  ))";
     let open: String = client
-        .query_one(sql, &[&quote(&roles.worker)])
+        .query_one(sql, &[&quote(&roles.worker), &quote(&roles.owner)])
         .await
         .and_then(|row| row.try_get(0))
         .map_err(|error| failed("look at the tables", &error))?;
