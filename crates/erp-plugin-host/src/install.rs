@@ -67,7 +67,7 @@ impl Inner {
         let loaded = self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
         let granted = Capabilities::from_json(&record.granted, &record.name)?;
         let plugin = Installed::new(record, manifest, granted, &[]);
-        self.try_init(&Arc::new(plugin.in_scratch_tables(loaded)?)).await?;
+        self.try_init(&Arc::new(plugin.in_scratch_tables(loaded.clone())?)).await?;
 
         let declared = plugin.declared();
         self.evolve(plugin.name(), &plugin.record.version, &declared, &options.consent).await?;
@@ -76,6 +76,10 @@ impl Inner {
         self.activations.forget_all();
         let installed = self.catalog.get(plugin.name());
         let installed = installed.ok_or_else(|| StorageError::new(ErrorKind::Busy, "install"))?;
+        if installed.record.component == plugin.record.component {
+            // Compiled once. Another process may have been quicker with another version.
+            drop(installed.loaded.set(loaded));
+        }
         if present.is_some() {
             self.tell_tenants(installed.name(), &mut notes).await?;
         }

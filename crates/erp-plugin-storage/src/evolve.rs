@@ -3,10 +3,10 @@
 //! Works through the storage's traits alone, so that every backend evolves alike. Every batch is a commit of its own:
 //! nobody waits for long, and whoever is stopped goes on from where it was.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use erp_plugin_model::evolution::{Action, Check, Offence, Step};
+use erp_plugin_model::evolution::{Action, Check, Conversion, Offence, Step};
 use erp_plugin_model::{EntitySchema, Field, TenantId};
 
 use crate::{
@@ -62,7 +62,7 @@ pub async fn look(
                     // As it is stored, with the reference that it will be.
                     let schema = step.after.as_ref().unwrap_or(before);
                     let field = check.field().and_then(|field| schema.field(field.as_str()));
-                    if field.is_none_or(|field| !stored.contains(field.column())) {
+                    if field.is_none_or(|field| !is_stored(&stored, field)) {
                         // An earlier step of the plan makes it. What it then holds, the step itself will find.
                         continue;
                     }
@@ -91,7 +91,7 @@ async fn judge(
     transaction: &mut dyn Transaction,
     step: &Step,
     check: &Check,
-    stored: &HashSet<String>,
+    stored: &HashMap<String, Field>,
     shown: u32,
     found: &mut Found,
 ) -> StorageResult<()> {
@@ -104,8 +104,8 @@ async fn judge(
     }
     let mut field = check.field();
     let is_revived = matches!(step.action, Action::ReviveField { .. });
-    let column = field.and_then(|name| schema.field(name.as_str())).map(Field::column);
-    if !is_revived && field.is_some() && column.is_none_or(|column| !stored.contains(column)) {
+    let own = field.and_then(|name| schema.field(name.as_str()));
+    if !is_revived && field.is_some() && own.is_none_or(|own| !is_stored(stored, own)) {
         // An earlier step of the plan makes it, and every record will be without it; whatever else it then holds, the
         // step itself will find.
         if !matches!(check, Check::Absent(_)) {
@@ -196,7 +196,10 @@ fn retries(error: &StorageError, until: Instant) -> bool {
 }
 
 /// The columns of an entity's fields, as its table has them now: a plan's later steps begin with others.
-async fn stored_columns(storage: &dyn Storage, schema: &EntitySchema) -> StorageResult<HashSet<String>> {
+async fn stored_columns(
+    storage: &dyn Storage,
+    schema: &EntitySchema,
+) -> StorageResult<HashMap<String, Field>> {
     let options =
         TransactionOptions { mode: Mode::Read, deadline: Instant::now() + PATIENCE, writer_hold: PATIENCE };
     let mut platform = storage.begin_platform(PlatformScope::granted_by_host(), options).await?;
@@ -204,7 +207,14 @@ async fn stored_columns(storage: &dyn Storage, schema: &EntitySchema) -> Storage
     platform.rollback().await?;
     let own = entities.iter().find(|own| own.name == schema.name);
     let fields = own.into_iter().flat_map(EntitySchema::fields);
-    Ok(fields.map(|field| field.column().to_owned()).collect())
+    Ok(fields.map(|field| (field.column().to_owned(), field.clone())).collect())
+}
+
+/// Whether a field's column is there, and has the values that the field will have.
+fn is_stored(stored: &HashMap<String, Field>, field: &Field) -> bool {
+    stored
+        .get(field.column())
+        .is_some_and(|own| matches!(Conversion::between(own, field), Conversion::Alike(_)))
 }
 
 async fn tenant_transaction(storage: &dyn Storage, tenant: &TenantId) -> StorageResult<Box<dyn Transaction>> {

@@ -284,7 +284,8 @@ impl Evolution<'_> {
                 let after = self.with(Field { required: false, ..own });
                 self.step(Action::Release(field.name.clone()), Class::Safe, after, Vec::new());
             }
-            (false, true) if field.default.is_null() => {
+            // A default of a unique field is one record's at most.
+            (false, true) if field.default.is_null() || field.unique => {
                 let after = self.with(Field { required: true, ..own });
                 let checks = vec![Check::Absent(field.name.clone())];
                 self.step(Action::Require(field.name.clone()), Class::Checked, after, checks);
