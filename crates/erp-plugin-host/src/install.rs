@@ -67,7 +67,7 @@ impl Inner {
         let loaded = self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
         let granted = Capabilities::from_json(&record.granted, &record.name)?;
         let plugin = Installed::new(record, manifest, granted, &[]);
-        self.try_init(&Arc::new(plugin.in_scratch_tables(loaded.clone())?)).await?;
+        self.try_init(&Arc::new(plugin.in_scratch_tables(loaded.clone(), &self.scratch_name(now)?)?)).await?;
 
         let declared = plugin.declared();
         self.evolve(plugin.name(), &plugin.record.version, &declared, &options.consent).await?;
@@ -86,6 +86,12 @@ impl Inner {
         let mut summary = self.summary(&installed);
         summary.notes.extend(notes);
         Ok(summary)
+    }
+
+    /// A name that no plugin has, nor another trial that goes on meanwhile.
+    fn scratch_name(&self, now: DateTime<Utc>) -> HostResult<PluginName> {
+        let (_, random) = self.services.ids.new_id(now).as_u64_pair();
+        Ok(PluginName::parse(&format!("trial-{random:016x}"))?)
     }
 
     /// What installing a component would do to its tables.
@@ -296,11 +302,10 @@ fn not_granted(plugin: &PluginName, right: &str) -> String {
 impl Installed {
     /// The same plugin with its entities in tables that nobody has: those of a trial that is rolled back, while others
     /// work on its own.
-    fn in_scratch_tables(&self, loaded: LoadedPlugin) -> HostResult<Self> {
-        let scratch = PluginName::parse(TRIAL_TENANT)?;
+    fn in_scratch_tables(&self, loaded: LoadedPlugin, scratch: &PluginName) -> HostResult<Self> {
         let own = self.name().clone();
         let entities = self.entities.iter().map(|(name, entity)| {
-            let schema = entity.schema().moved_to(&own, &scratch);
+            let schema = entity.schema().moved_to(&own, scratch);
             (name.clone(), Arc::new(Entity::new(schema)))
         });
         let entities = entities.collect();

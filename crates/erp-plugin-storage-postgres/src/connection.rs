@@ -79,7 +79,12 @@ impl Connections {
         }
         let turn = self.turns.take(queue, options.deadline).await?;
         let client = self.connect(options.deadline).await?;
-        Ok(Session::new(client, turn, begin, options))
+        Ok(Session::new(client, turn, begin, options, self.clone()))
+    }
+
+    /// Closes the connections that nobody uses: what they have prepared is for tables that are others by now.
+    pub(crate) fn close_idle(&self) {
+        drop(self.pool.retain(|_, _| false));
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Object> {

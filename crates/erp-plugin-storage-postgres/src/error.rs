@@ -113,6 +113,10 @@ fn postgres_kind(error: &tokio_postgres::Error) -> ErrorKind {
         "3F" => ErrorKind::NeedsMigration,
         // A table or a column that another version of the plugin has put aside.
         "42" if matches!(code, "42P01" | "42703") => ErrorKind::SchemaChanged,
+        // A statement that was prepared for a column of another type.
+        "0A" if error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery")) => {
+            ErrorKind::SchemaChanged
+        }
         "53" if code == "53100" => ErrorKind::Full,
         "53" => ErrorKind::Unavailable,
         "55" => ErrorKind::Busy,

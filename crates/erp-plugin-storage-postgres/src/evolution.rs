@@ -201,6 +201,7 @@ impl PostgresStorage {
         match session.write(operation, work).await? {
             Ok(Altered::Done) => {
                 self.tables.forget();
+                self.pools.everyday.close_idle();
                 committed(session, operation).await
             }
             Ok(ended) | Err(ended) => {

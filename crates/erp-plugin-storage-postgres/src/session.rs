@@ -17,6 +17,7 @@ use futures_util::future::join;
 use tokio::time::timeout_at;
 
 use crate::client::Client;
+use crate::connection::Connections;
 use crate::error::{Error, Result};
 use crate::turns::Turn;
 
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     deadline: Instant,
     /// Given back after the connection.
     _turn: Turn,
+    /// Where the connection came from.
+    connections: Connections,
 }
 
 enum State {
@@ -54,7 +57,13 @@ pub(crate) enum Committed {
 }
 
 impl Session {
-    pub(crate) fn new(client: Object, turn: Turn, begin: String, options: TransactionOptions) -> Self {
+    pub(crate) fn new(
+        client: Object,
+        turn: Turn,
+        begin: String,
+        options: TransactionOptions,
+        connections: Connections,
+    ) -> Self {
         let client = Client::new(client, options.mode == Mode::Migrate);
         Self {
             client: Arc::new(client),
@@ -62,6 +71,7 @@ impl Session {
             mode: options.mode,
             deadline: options.deadline,
             _turn: turn,
+            connections,
         }
     }
 
@@ -123,6 +133,11 @@ impl Session {
             match &error {
                 // The answer may still come: the connection cannot be used.
                 Error::Kind(ErrorKind::DeadlineExceeded) => self.state = State::Lost { connected: false },
+                // A table is another than it was, for whatever is prepared on other connections too.
+                error if error.kind() == ErrorKind::SchemaChanged => {
+                    self.state = State::Lost { connected: false };
+                    self.connections.close_idle();
+                }
                 error if error.ends_transaction() => {
                     self.state = State::Lost { connected: !error.ends_connection() };
                 }

@@ -321,7 +321,7 @@ impl Statements {
         let (mut read, mut shown) = (String::new(), String::new());
         if replaced {
             for (index, (_, field)) in set.iter().enumerate() {
-                let _ = write!(read, ", {} AS p__b{index}", quote(field.name.as_str()));
+                let _ = write!(read, ", {} AS p__b{index}", quote(field.column()));
                 let _ = write!(shown, ", p__b{index}");
             }
         }
