@@ -78,6 +78,23 @@ impl Arguments {
         }
     }
 
+    /// The database, for a command about something that one in memory cannot have.
+    pub(crate) fn kept(&self, what: &str) -> Result<Database> {
+        match self.required()? {
+            Database::Memory => {
+                bail!(HostError::invalid(format!("a database in memory has no {what}; give a file or a URL")))
+            }
+            database => Ok(database),
+        }
+    }
+
+    /// The same, where opening it must not make it.
+    pub(crate) fn existing(&self, what: &str) -> Result<Database> {
+        let database = self.kept(what)?;
+        database.must_be_there()?;
+        Ok(database)
+    }
+
     /// The URL of the owner of the tables.
     pub(crate) fn migration_url(&self) -> Option<String> {
         self.owner.url()

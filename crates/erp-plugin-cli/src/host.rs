@@ -35,6 +35,11 @@ pub(crate) async fn builder(options: &HostOptions<'_>) -> Result<PluginHostBuild
     compiling(builder, options.limits.clone(), options.code_cache)
 }
 
+/// Begins a host for a command that calls no plugin: nothing is compiled, so nothing is kept of it.
+pub(crate) async fn without_calls(database: &Database, limits: Limits) -> Result<PluginHostBuilder> {
+    builder(&HostOptions { database, limits, code_cache: false }).await
+}
+
 /// Begins a host that has no storage, for a command that is about a component alone.
 pub(crate) fn without_storage(code_cache: bool) -> Result<PluginHostBuilder> {
     let builder =

@@ -1,6 +1,6 @@
 //! How a plugin's tables become what another version of it declares: planned, looked at, consented to, made.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use erp_plugin_model::evolution::{self, Archived, Class, Step};
@@ -58,11 +58,11 @@ impl PlannedStep {
 }
 
 impl SchemaPlan {
-    /// The steps that nobody consented to, and those that records are in the way of.
-    fn obstacles<'a>(&'a self, consent: &'a [String]) -> impl Iterator<Item = &'a PlannedStep> {
-        self.steps.iter().filter(|planned| {
-            planned.is_refused() || (planned.needs_consent() && !consent.contains(&planned.step.subject()))
-        })
+    /// The subjects of the steps that take consent and have none, each once.
+    fn unconsented(&self, consent: &[String]) -> Vec<String> {
+        let destructive = self.steps.iter().filter(|planned| planned.needs_consent());
+        let subjects = destructive.map(|planned| planned.step.subject());
+        subjects.filter(|subject| !consent.contains(subject)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
@@ -137,9 +137,15 @@ impl Inner {
     ) -> HostResult<SchemaPlan> {
         let tenants = self.tenants().await?;
         let mut steps = Vec::new();
+        let mut counted = HashMap::new();
         for step in self.steps(plugin, wanted).await? {
+            let records = match counted.get(&step.entity) {
+                Some(records) => *records,
+                None => self.records_of(&step, &tenants).await?,
+            };
+            counted.insert(step.entity.clone(), records);
             steps.push(PlannedStep {
-                records: self.records_of(&step, &tenants).await?,
+                records,
                 found: self.found(&step, &tenants).await?,
                 statements: self.services.storage.statements(&step),
                 step,
@@ -181,15 +187,8 @@ impl Inner {
                 Err(HostFailure::Storage(error)) if error.is_transient() => continue,
                 planned => planned?,
             };
-            if plan.obstacles(consent).next().is_some() {
-                let unconsented: HashSet<String> = plan
-                    .obstacles(consent)
-                    .filter(|planned| planned.needs_consent())
-                    .map(|planned| planned.step.subject())
-                    .collect();
-                let mut unconsented: Vec<String> =
-                    unconsented.into_iter().filter(|subject| !consent.contains(subject)).collect();
-                unconsented.sort();
+            let unconsented = plan.unconsented(consent);
+            if !unconsented.is_empty() || plan.steps.iter().any(PlannedStep::is_refused) {
                 return Err(HostFailure::Schema(Box::new(Obstacles { plan, unconsented })));
             }
             if self.make(&plan).await? {

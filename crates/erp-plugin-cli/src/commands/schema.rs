@@ -6,12 +6,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use erp_plugin::limits::Limits;
-use erp_plugin::{HostError, InstallOptions, Manifest, PluginHost, PluginName};
+use erp_plugin::{HostError, Manifest, PluginHost, PluginName};
 use serde_json::json;
 
+use crate::database::{self, Database};
 use crate::exit::Exit;
 use crate::host::{self, HostOptions};
-use crate::{database, input, output};
+use crate::{input, output};
+
+/// What these commands are about.
+const WHAT: &str = "tables";
 
 /// Plan what another version of a plugin does to its tables, do it, and see what there is
 ///
@@ -138,9 +142,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     }
 }
 
-async fn open(database: &database::Arguments) -> Result<PluginHost> {
-    let database = database.required()?;
-    let options = HostOptions { database: &database, limits: Limits::default(), code_cache: true };
+async fn open(database: &Database) -> Result<PluginHost> {
+    let options = HostOptions { database, limits: Limits::default(), code_cache: true };
     Ok(host::builder(&options).await?.build().await?)
 }
 
@@ -148,7 +151,7 @@ async fn plan(arguments: &Plan) -> Result<Exit> {
     let Component { file, database } = &arguments.component;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, None)?;
-    let host = open(database).await?;
+    let host = open(&database.existing(WHAT)?).await?;
     let plan = host.plan(component, options).await.with_context(|| file.display().to_string())?;
     if arguments.json {
         output::print_json(&report::plan_json(&plan))?;
@@ -173,9 +176,9 @@ async fn apply(arguments: &Apply) -> Result<Exit> {
             .map_err(erp_plugin::HostFailure::Manifest)?;
         options.granted = manifest.map(|manifest| manifest.capabilities);
     }
-    let host = open(database).await?;
+    let host = open(&database.kept(WHAT)?).await?;
     let before = host.plugins();
-    let installed = host.install(component, InstallOptions { ..options }).await;
+    let installed = host.install(component, options).await;
     let installed = installed.with_context(|| file.display().to_string())?;
     let from = before.iter().find(|own| own.name == installed.name).map(|own| own.version.to_string());
     if arguments.json {
@@ -198,7 +201,7 @@ async fn apply(arguments: &Apply) -> Result<Exit> {
 }
 
 async fn status(arguments: &Status) -> Result<Exit> {
-    let host = open(&arguments.database).await?;
+    let host = open(&arguments.database.existing(WHAT)?).await?;
     let mut all = Vec::new();
     for plugin in host.plugins() {
         if arguments.plugin.as_ref().is_none_or(|wanted| *wanted == plugin.name) {
@@ -224,7 +227,7 @@ async fn purge(arguments: &Purge) -> Result<Exit> {
             "what is purged is gone for good; give --confirm {name} if that is meant"
         )));
     }
-    let host = open(&arguments.database).await?;
+    let host = open(&arguments.database.existing(WHAT)?).await?;
     let purged = host.purge_archived(name).await?;
     if arguments.json {
         let purged: Vec<_> = purged.iter().map(report::archived_json).collect();

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::database::{self, Database};
 use crate::exit::Exit;
-use crate::host::{self, HostOptions};
+use crate::host;
 use crate::output::{self, HEADING, styled};
 
 /// List, make, suspend and delete the tenants of a platform
@@ -153,7 +153,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             }
         }
         Verb::Create(Create { tenant, .. }) => {
-            let new = target.open().await?.create_tenant(tenant.as_str()).await?;
+            let new = open(&target.database.kept("tenants")?).await?.create_tenant(tenant.as_str()).await?;
             let text = if new { format!("{tenant} is made") } else { format!("{tenant} was there before") };
             target.done(&text, json!({ "tenant": tenant.as_str(), "new": new }))?;
         }
@@ -193,29 +193,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
 impl Target {
     /// A host on a database that is there.
     async fn host(&self) -> Result<PluginHost> {
-        // Opening it would make it.
-        self.named()?.must_be_there()?;
-        self.open().await
-    }
-
-    async fn open(&self) -> Result<PluginHost> {
-        // Nothing is called, so nothing is compiled.
-        let options = HostOptions { database: &self.named()?, limits: Limits::default(), code_cache: false };
-        Ok(host::builder(&options).await?.build().await?)
-    }
-
-    fn named(&self) -> Result<Database> {
-        match self.database.required()? {
-            Database::Memory => {
-                bail!(HostError::invalid("a database in memory has no tenants; give a file or a URL"))
-            }
-            database => Ok(database),
-        }
+        open(&self.database.existing("tenants")?).await
     }
 
     fn done(&self, text: &str, answer: Json) -> Result<()> {
         if self.json { output::print_json(&answer) } else { output::print(&format!("{text}\n")) }
     }
+}
+
+async fn open(database: &Database) -> Result<PluginHost> {
+    Ok(host::without_calls(database, Limits::default()).await?.build().await?)
 }
 
 /// What is being erased, on standard error if that is a terminal.

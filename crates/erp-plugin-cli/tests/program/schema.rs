@@ -236,3 +236,18 @@ fn an_upgrade_that_is_killed_anywhere_is_finished_by_the_next(place: &Place) {
     }
     assert_eq!(number, 900, "{}", found.stderr);
 }
+
+#[test]
+fn looking_at_a_database_does_not_make_it() {
+    let missing = Place::file();
+    for arguments in
+        [&["plan", &plugin("inventory")][..], &["status"], &["purge", "inventory", "--confirm", "inventory"]]
+    {
+        let done = missing.schema(arguments);
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(done.error().contains("there is no database"), "{done:?}");
+        assert!(!missing.folder.path().join("erp.db").exists(), "{arguments:?} made it");
+    }
+    let done = erp_plugin(["schema", "apply", &plugin("inventory"), "--db", "sqlite::memory:"]);
+    assert!(done.error().contains("a database in memory has no tables"), "{done:?}");
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use erp_plugin_host_api::{Caller, InvocationContext, Right};
 use erp_plugin_model::Identity;
 use erp_plugin_model::event::Publisher;
+use erp_plugin_storage::Entity;
 use serde_json::Value as Json;
 
 use crate::fixture::{ALPHA, Answer, Call, Fixture, anna, column, id_of, items, json, service, system};
@@ -371,4 +372,47 @@ async fn the_records_own_verbs_are_asked_first() {
     let lacking = "permission-denied: anna lacks the permission inventory.item.read; a role can give it";
     assert_eq!(call.get(NAME, &id).await, Err(lacking.to_owned()));
     assert_eq!(call.count(NAME, r#"{"cost":null}"#).await, Err(lacking.to_owned()));
+}
+
+/// The fields that the newest change of a record tells of.
+async fn told(call: &mut Call, id: &str) -> Vec<String> {
+    let page = call.history(NAME, Some(id), "").await.unwrap();
+    let newest = items(&page).remove(0);
+    newest["changes"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn history_tells_of_the_fields_that_may_be_seen() {
+    let (fixture, id) = with_item().await;
+    for (more, expected) in [
+        (&[][..], &["name", "status"][..]),
+        (&["inventory.item.write.field:cost"], &["name", "status"]),
+        (&["inventory.item.read.field:cost"], &["cost", "name", "status"]),
+        (&["inventory.item.read.field:secret"], &["name", "secret", "status"]),
+        (&["inventory.*"], &["cost", "name", "secret", "status"]),
+    ] {
+        assert_eq!(told(&mut clerk_and(&fixture, more), &id).await, expected, "{more:?}");
+    }
+    let page = clerk(&fixture).history(NAME, Some(&id), "").await.unwrap();
+    assert!(!page.contains("9.50") && !page.contains("X1"), "{page}");
+    // The plugin's own and the system's.
+    assert_eq!(told(&mut fixture.call(), &id).await.len(), 4);
+}
+
+#[tokio::test]
+async fn history_of_a_field_that_is_there_no_longer_takes_the_permission_it_would_take() {
+    let (fixture, id) = with_item().await;
+    let schema = edge(&fixture).entities[NAME].entity.schema().clone();
+    let left = schema.fields().iter().filter(|field| field.name.as_str() != "name").cloned().collect();
+    let without_name = Arc::new(Entity::new(schema.with_fields(left)));
+    for (more, expected) in [
+        (&[][..], &["status"][..]),
+        (&["inventory.item.read.field:cost"], &["cost", "status"]),
+        (&["inventory.item.read.field:name"], &["name", "status"]),
+    ] {
+        let mut caller = edge(&fixture);
+        caller.entities.get_mut(NAME).unwrap().entity = Arc::clone(&without_name);
+        let mut call = acting(&fixture, caller, anna(ALPHA), &[&CLERK[..], more].concat());
+        assert_eq!(told(&mut call, &id).await, expected, "{more:?}");
+    }
 }

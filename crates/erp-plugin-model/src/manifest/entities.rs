@@ -58,16 +58,19 @@ pub(super) fn entity(
             }
         },
     };
-    let history = history(&mut table)?;
-    table.finish()?;
     for field in &fields {
         if let Some(old) = &field.renamed_from
-            && fields.iter().any(|other| other.name == *old && origin == Origin::Manifest)
+            && origin == Origin::Manifest
+            && fields.iter().any(|other| other.name == *old)
         {
             let path = format!("fields.{}.renamed-from", field.name);
-            return Err(table_error(&entity, &path, old));
+            return Err(
+                table.error(&path, format!("is {:?}, which is another field of this entity", old.as_str()))
+            );
         }
     }
+    let history = history(&mut table)?;
+    table.finish()?;
     let name = EntityRef { plugin: plugin.clone(), entity };
     let mut schema = EntitySchema::declared(name, title, display, fields);
     schema.history = history;
@@ -91,11 +94,6 @@ fn history(table: &mut Table<'_>) -> Result<KeptHistory, ManifestError> {
                 .error("history", format!("must be true, false or {{ keep-days = <number> }}, not {other}")))
         }
     }
-}
-
-fn table_error(entity: &EntityName, path: &str, old: &FieldName) -> ManifestError {
-    let message = format!("is {:?}, which is another field of this entity", old.as_str());
-    ManifestError::new(&format!("entities.{entity}.{path}"), message)
 }
 
 fn field(

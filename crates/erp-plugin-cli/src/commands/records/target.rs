@@ -7,7 +7,7 @@ use erp_plugin::{
 };
 
 use crate::database::{self, Database};
-use crate::host::{self, HostOptions};
+use crate::host;
 use crate::identity;
 
 /// The arguments that every verb has.
@@ -56,22 +56,19 @@ impl Target {
     }
 
     async fn open(&self, limits: Limits) -> Result<Opened> {
-        let database = self.database.required()?;
-        match &database {
-            Database::Memory => {
-                bail!(HostError::invalid("a database in memory has no records; give a file or a URL"))
-            }
-            // Opening it would make it.
-            Database::File(file) if !file.exists() => bail!(HostError::not_found(format!(
+        let database = self.database.kept("records")?;
+        // Opening it would make it.
+        if let Database::File(file) = &database
+            && !file.exists()
+        {
+            bail!(HostError::not_found(format!(
                 "{} is not there; name the file that a host has worked on",
                 file.display()
-            ))),
-            Database::File(_) | Database::Postgres { .. } => {}
+            )));
         }
         let (identity, rights) = self.acting.identity(&self.tenant)?;
-        // Nothing is called, so nothing is compiled.
-        let options = HostOptions { database: &database, limits, code_cache: false };
-        let host = host::builder(&options).await?.authorizer(rights).stored_roles().build().await?;
+        let builder = host::without_calls(&database, limits).await?;
+        let host = builder.authorizer(rights).stored_roles().build().await?;
         let schema = schema(&host.plugins(), &self.entity)?;
         Ok(Opened { host, identity, entity: self.entity.to_string(), schema })
     }
