@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use erp_plugin_model::evolution::{self, Archived, Class, Step};
+use erp_plugin_model::evolution::{self, Action, Archived, Class, Step};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::{EntitySchema, ErrorCode, HostError, PluginName, TenantId};
 use erp_plugin_storage::evolve::{self, Found};
@@ -58,6 +58,10 @@ impl PlannedStep {
 }
 
 impl SchemaPlan {
+    fn revives_entities(&self) -> bool {
+        self.steps.iter().any(|planned| matches!(planned.step.action, Action::ReviveEntity { .. }))
+    }
+
     /// The subjects of the steps that take consent and have none, each once.
     fn unconsented(&self, consent: &[String]) -> Vec<String> {
         let destructive = self.steps.iter().filter(|planned| planned.needs_consent());
@@ -191,7 +195,8 @@ impl Inner {
             if !unconsented.is_empty() || plan.steps.iter().any(PlannedStep::is_refused) {
                 return Err(HostFailure::Schema(Box::new(Obstacles { plan, unconsented })));
             }
-            if self.make(&plan).await? {
+            // What is wanted of an entity that came back is planned now that its records can be looked at.
+            if self.make(&plan).await? && !plan.revives_entities() {
                 return Ok(());
             }
         }

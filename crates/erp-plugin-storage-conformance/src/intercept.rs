@@ -352,6 +352,7 @@ operations! {
         Erasure {
             fn tenant_tables() -> Vec<String>;
             fn erase(table: &str, limit: u32) -> u64;
+            fn erase_plugin(plugin: &PluginName, limit: u32) -> u64;
         }
     }
     platform {
@@ -361,6 +362,9 @@ operations! {
             fn add_version(version: &PluginVersion) -> bool;
             fn set_granted(plugin: &PluginName, version: &semver::Version, granted: &[u8]) -> bool;
             fn activate(plugin: &PluginName, version: &semver::Version) -> ();
+            fn deactivate(plugin: &PluginName) -> bool;
+            fn remove_versions(plugin: &PluginName) -> u64;
+            fn enabled_in(plugin: &PluginName) -> Vec<TenantId>;
             fn active_versions() -> Vec<(PluginName, semver::Version)>;
             fn versions() -> Vec<PluginVersion>;
             fn system_config() -> Vec<(String, String)>;

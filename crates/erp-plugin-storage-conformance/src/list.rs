@@ -89,6 +89,7 @@ macro_rules! each_case {
             erasure: [
                 nothing_of_a_tenant_is_left_and_everything_of_the_others,
                 what_was_put_aside_is_erased_too,
+                nothing_of_a_plugin_is_left_and_everything_of_the_others,
                 a_batch_has_at_most_its_limit,
                 rows_are_erased_only_where_tables_may_be_made,
                 the_turn_goes_on_after_a_tenant_that_is_gone,
@@ -108,6 +109,8 @@ macro_rules! each_case {
                 each_kind_of_step_keeps_what_it_must,
                 a_table_that_was_altered_is_like_a_new_one,
                 what_is_put_aside_is_kept_until_it_is_purged,
+                an_entity_that_was_put_aside_comes_back_with_all_that_it_had,
+                an_entity_that_was_purged_begins_anew,
                 a_step_is_made_once_and_only_from_where_it_begins,
                 a_step_that_was_begun_is_gone_on_with_or_given_up,
                 what_is_written_meanwhile_is_moved_too,
@@ -208,6 +211,7 @@ macro_rules! each_case {
             ],
             registry: [
                 one_version_of_a_plugin_is_active,
+                the_versions_of_a_plugin_go_together,
                 rights_of_a_version_can_be_granted_anew,
                 a_component_comes_back_by_its_hash,
                 a_version_is_new_once_and_never_changes,

@@ -24,7 +24,7 @@ use crate::client::Client;
 use crate::columns::Raw;
 use crate::connection::{As, Roles, quote};
 use crate::error::{Error, Result};
-use crate::names::{read_boolean, read_integer, read_plugin, read_tenant, read_text};
+use crate::names::{read_boolean, read_plugin, read_tenant, read_text};
 use crate::reshape;
 use crate::row::raw;
 use crate::schema::{self, Index, LOCK_LEDGER};
@@ -71,18 +71,20 @@ impl Ledger for PostgresPlatformTransaction {
     async fn archived(&mut self, plugin: &PluginName) -> StorageResult<Vec<Archived>> {
         let client = self.session.client();
         let work = async {
-            let sql = "SELECT plugin, entity, field, kept_as, definition, version FROM erp_plugin.archives
+            let sql = "SELECT plugin, entity, field, table_name, kept_as, definition, version
+                 FROM erp_plugin.archives
                  WHERE plugin = $1 ORDER BY ordinal, table_name, kept_as";
             let rows = client.rows(sql, &[Parameter::Text(plugin.as_str())]).await?;
             rows.iter()
                 .map(|row| {
                     let entity =
                         EntityRef { plugin: read_plugin(row, 0)?, entity: entity_name(read_text(row, 1)?)? };
-                    let version = raw(row, 5)?.map(Raw::text).transpose()?;
+                    let version = raw(row, 6)?.map(Raw::text).transpose()?;
                     Ok(Archived {
                         field: raw(row, 2)?.map(|text| field_name(text.text()?)).transpose()?,
-                        kept_as: read_text(row, 3)?.to_owned(),
-                        definition: schema::read_schema(entity.clone(), row, 4)?,
+                        table: read_text(row, 3)?.to_owned(),
+                        kept_as: read_text(row, 4)?.to_owned(),
+                        definition: schema::read_schema(entity.clone(), row, 5)?,
                         version: version.and_then(|text| text.parse().ok()),
                         entity,
                     })
@@ -96,13 +98,16 @@ impl Ledger for PostgresPlatformTransaction {
         schema::check_mode(self.session.mode()).map_err(|error| error.at("purge archived"))?;
         let client = self.session.client();
         let work = async {
-            let sql = "DELETE FROM erp_plugin.archives WHERE table_name = $1 AND kept_as = $2";
-            let parameters = [Parameter::Owned(archived.entity.table()), Parameter::Text(&archived.kept_as)];
-            let removed = client.execute(sql, &parameters).await?;
-            if removed > 0 {
-                client.batch(&ddl::purge(archived)).await?;
+            if !forget_archived(&client, &archived.table, &archived.kept_as).await? {
+                return Ok(false);
             }
-            Ok(removed > 0)
+            client.batch(&ddl::purge(archived)).await?;
+            if archived.is_entity() {
+                // With the table goes what was put aside in it before.
+                let sql = "DELETE FROM erp_plugin.archives WHERE table_name = $1";
+                client.execute(sql, &[Parameter::Text(&archived.kept_as)]).await?;
+            }
+            Ok(true)
         };
         self.session.write("purge archived", work).await
     }
@@ -132,7 +137,7 @@ impl Alter for PostgresStorage {
         }
         let ended = self
             .transacted("alter", self.until(step, deadline), async |client, roles| {
-                if matches!(step.action, Action::CreateEntity) {
+                if step.before.is_none() {
                     client.batch(LOCK_LEDGER).await?;
                 }
                 if !is_there(client, step).await? {
@@ -214,11 +219,8 @@ impl PostgresStorage {
 
     /// When a step must be made: an index takes as long as it takes.
     fn until(&self, step: &Step, deadline: Instant) -> Instant {
-        if ddl::new_indexes(step).is_empty() {
-            deadline
-        } else {
-            deadline.max(Instant::now() + BUILD_PATIENCE)
-        }
+        let builds = matches!(step.action, Action::ReviveEntity { .. }) || !ddl::new_indexes(step).is_empty();
+        if builds { deadline.max(Instant::now() + BUILD_PATIENCE) } else { deadline }
     }
 
     /// Builds the indexes that the step's end has and its beginning has not, beside readers and writers; whether what is
@@ -242,8 +244,7 @@ impl PostgresStorage {
         let mut session = self.pools.begin_owner(role, &self.platform, options).await?;
         let client = session.client();
         let work = async {
-            let row = client.one("SELECT partitions FROM erp_plugin.system_schema", &[]).await?;
-            let partitions = read_integer(&row, 0)?;
+            let partitions = schema::partitions(&client).await?;
             for index in &new {
                 if !build_index(&client, &step.entity.table(), index, partitions).await? {
                     return Ok(false);
@@ -313,17 +314,25 @@ async fn alter(client: &Client, roles: &Roles, step: &Step) -> Result<Altered> {
         }
         (Action::ArchiveEntity, _, _) => {
             let kept_as = free_name(client, &name, |number| format!("{name}__old{number}")).await?;
+            move_archived(client, &name, &kept_as).await?;
             note_archived(client, step, None, &kept_as).await?;
-            let partitions = client.one("SELECT partitions FROM erp_plugin.system_schema", &[]).await?;
-            client.batch(&ddl::archive_table(step, &kept_as, read_integer(&partitions, 0)?)).await?;
+            client.batch(&ddl::archive_table(step, &kept_as, schema::partitions(client).await?)).await?;
             let sql = "DELETE FROM erp_plugin.entities WHERE table_name = $1";
             client.execute(sql, &[Parameter::Text(&name)]).await?;
             return Ok(Altered::Done);
         }
+        (Action::ReviveEntity { table: kept_as }, _, Some(after)) => {
+            if !forget_archived(client, &name, kept_as).await? {
+                return Ok(Altered::Elsewhere);
+            }
+            client.batch(&ddl::revive_table(after, kept_as, schema::partitions(client).await?)).await?;
+            move_archived(client, kept_as, &name).await?;
+            schema::enter(client, after).await?;
+            return Ok(Altered::Done);
+        }
         (Action::ArchiveField(_), (Some(field), _), _) => archive_column(client, step, field).await?,
         (Action::ReviveField { column, .. }, (_, Some(field)), _) => {
-            let sql = "DELETE FROM erp_plugin.archives WHERE table_name = $1 AND kept_as = $2";
-            client.execute(sql, &[Parameter::Text(&name), Parameter::Text(column)]).await?;
+            forget_archived(client, &name, column).await?;
             client.batch(&ddl::rename_column(&name, column, field.column())).await?;
         }
         _ => {}
@@ -444,6 +453,21 @@ async fn note_archived(client: &Client, step: &Step, field: Option<&Field>, kept
         Parameter::text(definition.as_deref()),
     ];
     client.execute(sql, &parameters).await?;
+    Ok(())
+}
+
+/// Whether something was put aside under this name; it is not any more.
+async fn forget_archived(client: &Client, name: &str, kept_as: &str) -> Result<bool> {
+    let sql = "DELETE FROM erp_plugin.archives WHERE table_name = $1 AND kept_as = $2";
+    Ok(client.execute(sql, &[Parameter::Text(name), Parameter::Text(kept_as)]).await? > 0)
+}
+
+/// What was put aside in a table goes with it when the table gets another name.
+async fn move_archived(client: &Client, from: &str, to: &str) -> Result<()> {
+    // What begins with the table's name is the table itself, as it was put aside before.
+    let sql = "UPDATE erp_plugin.archives SET table_name = $2
+         WHERE table_name = $1 AND substr(kept_as, 1, length($1)) <> $1";
+    client.execute(sql, &[Parameter::Text(from), Parameter::Text(to)]).await?;
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! [`Registry`] and [`Activation`]: installed plugins, and where they are enabled.
 
 use async_trait::async_trait;
-use erp_plugin_model::PluginName;
+use erp_plugin_model::{PluginName, TenantId};
 use erp_plugin_storage::{Activation, ActivationState, PluginVersion, Registry, StorageResult, Subscription};
 use tokio_postgres::Row;
 
 use crate::error::{Error, Result};
-use crate::names::{read_boolean, read_bytes, read_plugin, read_semver, read_text, read_time};
+use crate::names::{read_boolean, read_bytes, read_plugin, read_semver, read_tenant, read_text, read_time};
 use crate::row::raw;
 use crate::sql::Parameter;
 use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
@@ -86,6 +86,15 @@ impl Registry for PostgresPlatformTransaction {
         self.session.write("activate", work).await
     }
 
+    async fn deactivate(&mut self, plugin: &PluginName) -> StorageResult<bool> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "DELETE FROM erp_plugin.active_versions WHERE plugin = $1";
+            Ok(client.execute(sql, &[Parameter::Text(plugin.as_str())]).await? > 0)
+        };
+        self.session.write("deactivate", work).await
+    }
+
     async fn active_versions(&mut self) -> StorageResult<Vec<(PluginName, semver::Version)>> {
         let client = self.session.client();
         let work = async {
@@ -104,6 +113,30 @@ impl Registry for PostgresPlatformTransaction {
             client.rows(sql, &[]).await?.iter().map(read_version).collect()
         };
         self.session.run("versions", work).await
+    }
+
+    async fn remove_versions(&mut self, plugin: &PluginName) -> StorageResult<u64> {
+        let client = self.session.client();
+        let work = async {
+            let own = [Parameter::Text(plugin.as_str())];
+            let sql = "DELETE FROM erp_plugin.components
+                 WHERE hash IN (SELECT component FROM erp_plugin.plugin_versions WHERE plugin = $1)
+                     AND hash NOT IN (SELECT component FROM erp_plugin.plugin_versions WHERE plugin <> $1)";
+            client.execute(sql, &own).await?;
+            client.execute("DELETE FROM erp_plugin.plugin_versions WHERE plugin = $1", &own).await
+        };
+        self.session.write("remove versions", work).await
+    }
+
+    async fn enabled_in(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT tenant_id FROM erp_plugin.activations WHERE plugin = $1 AND enabled
+                 ORDER BY tenant_id";
+            let rows = client.rows(sql, &[Parameter::Text(plugin.as_str())]).await?;
+            rows.iter().map(|row| read_tenant(row, 0)).collect()
+        };
+        self.session.run("enabled in", work).await
     }
 
     async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>> {

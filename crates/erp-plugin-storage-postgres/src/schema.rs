@@ -190,11 +190,21 @@ pub(crate) async fn create(client: &Client, roles: &Roles, schema: &EntitySchema
     if let Some(found) = found(client, &schema.name, "").await? {
         return Ok(found.kind == schema.kind && layout(&found) == layout(schema));
     }
+    client.batch(&ddl(schema, roles, partitions(client).await?)).await?;
+    enter(client, schema).await?;
+    Ok(true)
+}
+
+/// How many parts an entity's table has; 0 for one that is whole.
+pub(crate) async fn partitions(client: &Client) -> Result<i64> {
+    read_integer(&client.one("SELECT partitions FROM erp_plugin.system_schema", &[]).await?, 0)
+}
+
+/// Enters a table into the ledger.
+pub(crate) async fn enter(client: &Client, schema: &EntitySchema) -> Result<()> {
     let name = schema.name.table();
     let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
     let definition = (!schema.is_dynamic()).then(|| schema.to_definition());
-    let row = client.one("SELECT partitions FROM erp_plugin.system_schema", &[]).await?;
-    client.batch(&ddl(schema, roles, read_integer(&row, 0)?)).await?;
     let parameters = [
         Parameter::Text(&name),
         Parameter::Text(schema.name.plugin.as_str()),
@@ -204,7 +214,7 @@ pub(crate) async fn create(client: &Client, roles: &Roles, schema: &EntitySchema
     ];
     let sql = "INSERT INTO erp_plugin.entities (table_name, plugin, entity, kind, definition) VALUES ($1, $2, $3, $4, $5)";
     client.execute(sql, &parameters).await?;
-    Ok(true)
+    Ok(())
 }
 
 /// The schema that an entity's table is at; `None` when there is no such table. `lock` is what the statement ends with.
@@ -264,14 +274,7 @@ pub(crate) fn ddl(schema: &EntitySchema, roles: &Roles, partitions: i64) -> Stri
             "CREATE TABLE {part} PARTITION OF {table} FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number});"
         );
     }
-    for index in schema.fields().iter().flat_map(|field| indexes_of(&name, field)) {
-        let _ = write!(sql, "{};", index.create("", &index.name, &table));
-    }
-    let deleted = quote(&deleted_index(&name));
-    let _ = write!(
-        sql,
-        "CREATE INDEX {deleted} ON {table} (tenant_id, deleted_at, id) WHERE deleted_at IS NOT NULL;"
-    );
+    sql.push_str(&create_indexes(schema));
     let app = quote(&roles.app);
     let _ = write!(
         sql,
@@ -279,6 +282,22 @@ pub(crate) fn ddl(schema: &EntitySchema, roles: &Roles, partitions: i64) -> Stri
          ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
          CREATE POLICY tenant ON {table} USING (tenant_id = (SELECT erp_plugin.current_tenant()));
          GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {app};"
+    );
+    sql
+}
+
+/// The statements that make all indexes of an entity's table, which nobody works on.
+pub(crate) fn create_indexes(schema: &EntitySchema) -> String {
+    let name = schema.name.table();
+    let table = table(&name);
+    let mut sql = String::new();
+    for index in schema.fields().iter().flat_map(|field| indexes_of(&name, field)) {
+        let _ = write!(sql, "{};", index.create("", &index.name, &table));
+    }
+    let deleted = quote(&deleted_index(&name));
+    let _ = write!(
+        sql,
+        "CREATE INDEX {deleted} ON {table} (tenant_id, deleted_at, id) WHERE deleted_at IS NOT NULL;"
     );
     sql
 }

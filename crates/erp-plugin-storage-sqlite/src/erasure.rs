@@ -3,14 +3,26 @@
 //! A table without row numbers has nothing but its key to name a row by, so a batch is the first keys of the tenant.
 
 use async_trait::async_trait;
-use erp_plugin_model::TenantId;
+use erp_plugin_model::PluginName;
 use erp_plugin_storage::{Erasure, StorageResult};
-use rusqlite::Connection;
+use rusqlite::{Connection, params_from_iter};
 
 use crate::error::{Error, Result};
 use crate::names::read_text;
 use crate::statements::quote;
 use crate::transaction::SqliteTransaction;
+
+/// Where a plugin has rows, and which of a tenant's they are. No event is assigned to a plugin that stands nowhere, so
+/// that goes first. A full name begins with the plugin's and a dot, behind which the slash comes.
+const OF_PLUGIN: [(&str, &str); 7] = [
+    ("activations", "plugin = ?2"),
+    ("subscriptions", "plugin = ?2"),
+    ("plugin_config", "plugin = ?2"),
+    ("deliveries", "plugin = ?2"),
+    ("streams", "plugin = ?2"),
+    ("number_series", "entity >= ?2 || '.' AND entity < ?2 || '/'"),
+    ("record_history", "entity >= ?2 || '.' AND entity < ?2 || '/'"),
+];
 
 #[async_trait]
 impl Erasure for SqliteTransaction {
@@ -30,11 +42,29 @@ impl Erasure for SqliteTransaction {
 
     async fn erase(&mut self, table: &str, limit: u32) -> StorageResult<u64> {
         let Self { session, tenant, .. } = self;
-        session.migrate("erase", |connection| erase(connection, tenant, table, limit))
+        session.migrate("erase", |connection| {
+            let whose = [tenant.as_str()];
+            erase(connection, table, "tenant_id = ?1", &whose, limit)
+        })
+    }
+
+    async fn erase_plugin(&mut self, plugin: &PluginName, limit: u32) -> StorageResult<u64> {
+        let Self { session, tenant, .. } = self;
+        session.migrate("erase plugin", |connection| {
+            let whose = [tenant.as_str(), plugin.as_str()];
+            let mut erased = 0;
+            for (table, condition) in OF_PLUGIN {
+                let left = limit.saturating_sub(u32::try_from(erased).unwrap_or(limit));
+                let condition = format!("tenant_id = ?1 AND {condition}");
+                erased += erase(connection, table, &condition, &whose, left)?;
+            }
+            Ok(erased)
+        })
     }
 }
 
-fn erase(connection: &Connection, tenant: &TenantId, table: &str, limit: u32) -> Result<u64> {
+/// Removes at most `limit` of the rows that fulfil a condition on these texts.
+fn erase(connection: &Connection, table: &str, condition: &str, whose: &[&str], limit: u32) -> Result<u64> {
     let mut statement =
         connection.prepare("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
     let mut rows = statement.query([table])?;
@@ -48,7 +78,7 @@ fn erase(connection: &Connection, tenant: &TenantId, table: &str, limit: u32) ->
     let (key, table) = (key.join(", "), quote(table));
     let sql = format!(
         "DELETE FROM {table} WHERE tenant_id = ?1
-             AND ({key}) IN (SELECT {key} FROM {table} WHERE tenant_id = ?1 LIMIT ?2)"
+             AND ({key}) IN (SELECT {key} FROM {table} WHERE {condition} LIMIT {limit})"
     );
-    Ok(connection.prepare(&sql)?.execute((tenant.as_str(), limit))? as u64)
+    Ok(connection.prepare(&sql)?.execute(params_from_iter(whose))? as u64)
 }

@@ -57,7 +57,7 @@ impl Ledger for SqlitePlatformTransaction {
 
     async fn archived(&mut self, plugin: &PluginName) -> StorageResult<Vec<Archived>> {
         self.session.read("archived", |connection| {
-            let sql = "SELECT plugin, entity, field, kept_as, definition, version FROM archives
+            let sql = "SELECT plugin, entity, field, table_name, kept_as, definition, version FROM archives
                  WHERE plugin = ?1 ORDER BY ordinal, table_name, kept_as";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([plugin.as_str()])?;
@@ -66,11 +66,12 @@ impl Ledger for SqlitePlatformTransaction {
                 let entity =
                     EntityRef { plugin: read_plugin(row, 0)?, entity: entity_name(read_text(row, 1)?)? };
                 let field: Option<String> = row.get(2)?;
-                let definition: Option<String> = row.get(4)?;
-                let version: Option<String> = row.get(5)?;
+                let definition: Option<String> = row.get(5)?;
+                let version: Option<String> = row.get(6)?;
                 archived.push(Archived {
                     field: field.as_deref().map(field_name).transpose()?,
-                    kept_as: row.get(3)?,
+                    table: row.get(3)?,
+                    kept_as: row.get(4)?,
                     definition: schema::read_schema(entity.clone(), definition.as_deref())?,
                     version: version.and_then(|text| text.parse().ok()),
                     entity,
@@ -82,14 +83,17 @@ impl Ledger for SqlitePlatformTransaction {
 
     async fn purge_archived(&mut self, archived: &Archived) -> StorageResult<bool> {
         self.session.migrate("purge archived", |connection| {
-            let table = archived.entity.table();
-            let removed = connection
-                .prepare_cached("DELETE FROM archives WHERE table_name = ?1 AND kept_as = ?2")?
-                .execute((&table, &archived.kept_as))?;
-            if removed > 0 {
-                connection.execute_batch(&ddl::purge(archived))?;
+            if !forget_archived(connection, &archived.table, &archived.kept_as)? {
+                return Ok(false);
             }
-            Ok(removed > 0)
+            connection.execute_batch(&ddl::purge(archived))?;
+            if archived.is_entity() {
+                // With the table goes what was put aside in it before.
+                connection
+                    .prepare_cached("DELETE FROM archives WHERE table_name = ?1")?
+                    .execute([&archived.kept_as])?;
+            }
+            Ok(true)
         })
     }
 }
@@ -153,17 +157,25 @@ fn alter(connection: &Connection, step: &Step) -> Result<Altered> {
         }
         (Action::ArchiveEntity, _, _) => {
             let kept_as = free_name(connection, &table, |number| format!("{table}__old{number}"))?;
+            move_archived(connection, &table, &kept_as)?;
             note_archived(connection, step, None, &kept_as)?;
             connection.execute_batch(&ddl::archive_table(step, &kept_as))?;
             connection.prepare_cached("DELETE FROM entities WHERE table_name = ?1")?.execute([&table])?;
             connection.prepare_cached("DELETE FROM sqlite_stat1 WHERE tbl = ?1")?.execute([&table])?;
             return Ok(Altered::Done);
         }
+        (Action::ReviveEntity { table: kept_as }, _, Some(after)) => {
+            if !forget_archived(connection, &table, kept_as)? {
+                return Ok(Altered::Elsewhere);
+            }
+            connection.execute_batch(&ddl::revive_table(after, kept_as))?;
+            move_archived(connection, kept_as, &table)?;
+            schema::enter(connection, after)?;
+            return Ok(Altered::Done);
+        }
         (Action::ArchiveField(field), (Some(own), _), _) => archive_column(connection, step, field, own)?,
         (Action::ReviveField { column, .. }, (_, Some(field)), _) => {
-            connection
-                .prepare_cached("DELETE FROM archives WHERE table_name = ?1 AND kept_as = ?2")?
-                .execute((&table, &**column))?;
+            forget_archived(connection, &table, column)?;
             connection.execute_batch(&ddl::rename_column(&table, column, field.column()))?;
         }
         _ => {}
@@ -306,6 +318,22 @@ fn note_archived(
                 schema.to_definition()
             }),
         ))?;
+    Ok(())
+}
+
+/// Whether something was put aside under this name; it is not any more.
+fn forget_archived(connection: &Connection, table: &str, kept_as: &str) -> Result<bool> {
+    let mut forget =
+        connection.prepare_cached("DELETE FROM archives WHERE table_name = ?1 AND kept_as = ?2")?;
+    Ok(forget.execute([table, kept_as])? > 0)
+}
+
+/// What was put aside in a table goes with it when the table gets another name.
+fn move_archived(connection: &Connection, from: &str, to: &str) -> Result<()> {
+    // What begins with the table's name is the table itself, as it was put aside before.
+    let sql =
+        "UPDATE archives SET table_name = ?2 WHERE table_name = ?1 AND substr(kept_as, 1, length(?1)) <> ?1";
+    connection.prepare_cached(sql)?.execute([from, to])?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use erp_plugin_storage::{Activation, ActivationState, PluginVersion, Registry, S
 use rusqlite::{Connection, OptionalExtension, Params};
 
 use crate::error::{Error, Result};
-use crate::names::{read_plugin, read_semver, read_text, read_time};
+use crate::names::{read_plugin, read_semver, read_tenant, read_text, read_time};
 use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
 
 #[async_trait]
@@ -76,6 +76,13 @@ impl Registry for SqlitePlatformTransaction {
         })
     }
 
+    async fn deactivate(&mut self, plugin: &PluginName) -> StorageResult<bool> {
+        self.session.write("deactivate", |connection| {
+            let sql = "DELETE FROM active_versions WHERE plugin = ?1";
+            Ok(connection.prepare_cached(sql)?.execute([plugin.as_str()])? > 0)
+        })
+    }
+
     async fn active_versions(&mut self) -> StorageResult<Vec<(PluginName, semver::Version)>> {
         self.session.read("active versions", |connection| {
             let mut statement =
@@ -108,6 +115,36 @@ impl Registry for SqlitePlatformTransaction {
                 });
             }
             Ok(versions)
+        })
+    }
+
+    async fn remove_versions(&mut self, plugin: &PluginName) -> StorageResult<u64> {
+        self.session.write_long("remove versions", |connection| {
+            let own = [plugin.as_str()];
+            connection
+                .prepare_cached(
+                    "DELETE FROM components
+                     WHERE hash IN (SELECT component FROM plugin_versions WHERE plugin = ?1)
+                         AND hash NOT IN (SELECT component FROM plugin_versions WHERE plugin <> ?1)",
+                )?
+                .execute(own)?;
+            let removed =
+                connection.prepare_cached("DELETE FROM plugin_versions WHERE plugin = ?1")?.execute(own)?;
+            Ok(removed as u64)
+        })
+    }
+
+    async fn enabled_in(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>> {
+        self.session.read("enabled in", |connection| {
+            let sql =
+                "SELECT tenant_id FROM activations WHERE plugin = ?1 AND enabled = 1 ORDER BY tenant_id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([plugin.as_str()])?;
+            let mut tenants = Vec::new();
+            while let Some(row) = rows.next()? {
+                tenants.push(read_tenant(row, 0)?);
+            }
+            Ok(tenants)
         })
     }
 

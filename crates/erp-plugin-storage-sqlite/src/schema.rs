@@ -88,6 +88,12 @@ pub(crate) fn create(connection: &Connection, schema: &EntitySchema) -> Result<b
         return Ok(found.kind == schema.kind && layout(&found) == layout(schema));
     }
     connection.execute_batch(&ddl(schema))?;
+    enter(connection, schema)?;
+    Ok(true)
+}
+
+/// Enters a table into the ledger.
+pub(crate) fn enter(connection: &Connection, schema: &EntitySchema) -> Result<()> {
     let definition = (!schema.is_dynamic()).then(|| schema.to_definition());
     let kind = if schema.is_dynamic() { "dynamic" } else { "declared" };
     connection
@@ -101,8 +107,7 @@ pub(crate) fn create(connection: &Connection, schema: &EntitySchema) -> Result<b
             kind,
             definition,
         ))?;
-    statistics::write(connection, schema)?;
-    Ok(true)
+    statistics::write(connection, schema)
 }
 
 /// The schema that an entity's table is at; `None` when there is no such table.
@@ -158,11 +163,19 @@ pub(crate) fn ddl(schema: &EntitySchema) -> String {
         let _ = write!(sql, ", {}", required(field));
     }
     sql.push_str(") STRICT, WITHOUT ROWID;");
+    sql.push_str(&create_indexes(schema));
+    sql
+}
+
+/// The statements that make all indexes of an entity's table.
+pub(crate) fn create_indexes(schema: &EntitySchema) -> String {
+    let name = schema.name.table();
+    let mut sql = String::new();
     for index in schema.fields().iter().flat_map(|field| indexes_of(&name, field)) {
         sql.push_str(&create_index(&name, &index));
         sql.push(';');
     }
-    let deleted = quote(&deleted_index(&name));
+    let (deleted, table) = (quote(&deleted_index(&name)), quote(&name));
     let _ = write!(
         sql,
         "CREATE INDEX {deleted} ON {table} (tenant_id, deleted_at) WHERE deleted_at IS NOT NULL;"

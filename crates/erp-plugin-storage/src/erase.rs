@@ -1,4 +1,4 @@
-//! Leaving: everything of one tenant, and the tenant, gone for good.
+//! Leaving: everything of one tenant, and the tenant, gone for good; or what a plugin has in every tenant.
 //!
 //! [`erase`] suspends the tenant, works off one table after the other in batches, each a commit of its own, looks again
 //! until nothing is found, and takes the tenant itself away last. It may be stopped anywhere and begun again: it has no
@@ -10,11 +10,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use erp_plugin_model::TenantId;
+use erp_plugin_model::{PluginName, TenantId};
 
-use crate::{
-    Mode, PlatformScope, Storage, StorageError, StorageResult, TenantScope, TenantState, TransactionOptions,
-};
+use crate::{Mode, PlatformScope, Storage, StorageResult, TenantScope, TenantState, TransactionOptions};
 
 /// Rows that are erased and committed at once.
 const BATCH: u32 = 500;
@@ -63,7 +61,7 @@ pub async fn erase(
         let before = erased.total();
         for table in tables(storage, tenant).await? {
             loop {
-                let rows = batch(storage, tenant, &table).await?;
+                let rows = batch(storage, tenant, Rows::Of(&table)).await?;
                 if rows == 0 {
                     break;
                 }
@@ -81,6 +79,26 @@ pub async fn erase(
     Ok(erased)
 }
 
+/// Erases what a plugin has in the system's own tables, in these tenants; returns how many rows. Its entities' tables are
+/// another matter, and must be put aside before: what writes them writes their history.
+pub async fn erase_plugin(
+    storage: &dyn Storage,
+    plugin: &PluginName,
+    tenants: &[TenantId],
+) -> StorageResult<u64> {
+    let mut erased = 0;
+    for tenant in tenants {
+        loop {
+            let rows = batch(storage, tenant, Rows::OfPlugin(plugin)).await?;
+            if rows == 0 {
+                break;
+            }
+            erased += rows;
+        }
+    }
+    Ok(erased)
+}
+
 async fn tables(storage: &dyn Storage, tenant: &TenantId) -> StorageResult<Vec<String>> {
     let scope = TenantScope::granted_by_host(tenant.clone());
     let mut transaction = storage.begin(&scope, options(Mode::Migrate)).await?;
@@ -89,26 +107,38 @@ async fn tables(storage: &dyn Storage, tenant: &TenantId) -> StorageResult<Vec<S
     Ok(tables)
 }
 
-async fn batch(storage: &dyn Storage, tenant: &TenantId, table: &str) -> StorageResult<u64> {
+/// What is erased of a tenant.
+#[derive(Clone, Copy)]
+enum Rows<'a> {
+    /// All rows of a table.
+    Of(&'a str),
+    /// Those of a plugin in the system's own tables.
+    OfPlugin(&'a PluginName),
+}
+
+async fn batch(storage: &dyn Storage, tenant: &TenantId, rows: Rows<'_>) -> StorageResult<u64> {
     let mut retries = 0;
     loop {
-        match try_batch(storage, tenant, table).await {
+        match try_batch(storage, tenant, rows).await {
             Err(error) if error.is_transient() && retries < RETRIES => retries += 1,
             done => return done,
         }
     }
 }
 
-async fn try_batch(storage: &dyn Storage, tenant: &TenantId, table: &str) -> Result<u64, StorageError> {
+async fn try_batch(storage: &dyn Storage, tenant: &TenantId, rows: Rows<'_>) -> StorageResult<u64> {
     let scope = TenantScope::granted_by_host(tenant.clone());
     let mut transaction = storage.begin(&scope, options(Mode::Migrate)).await?;
-    let rows = transaction.erase(table, BATCH).await?;
-    if rows == 0 {
+    let erased = match rows {
+        Rows::Of(table) => transaction.erase(table, BATCH).await?,
+        Rows::OfPlugin(plugin) => transaction.erase_plugin(plugin, BATCH).await?,
+    };
+    if erased == 0 {
         transaction.rollback(None).await?;
     } else {
         transaction.commit(None).await?;
     }
-    Ok(rows)
+    Ok(erased)
 }
 
 fn options(mode: Mode) -> TransactionOptions {

@@ -1,6 +1,8 @@
-//! What takes everything of one tenant away, for good, driven by [`erase`](crate::erase).
+//! What takes everything of one tenant away, or of one plugin, for good, driven by [`erase`](crate::erase).
 
 use async_trait::async_trait;
+
+use erp_plugin_model::PluginName;
 
 use crate::StorageResult;
 
@@ -20,4 +22,12 @@ pub trait Erasure: Send {
     /// Held by `erasure::nothing_of_a_tenant_is_left_and_everything_of_the_others`,
     /// `erasure::a_batch_has_at_most_its_limit`, `erasure::rows_are_erased_only_where_tables_may_be_made`.
     async fn erase(&mut self, table: &str, limit: u32) -> StorageResult<u64>;
+
+    /// Removes at most `limit` rows that a plugin has in this tenant in the system's own tables, and returns how many:
+    /// where it stands, subscriptions, configuration, deliveries and streams, number series, history of its entities. What
+    /// it did stays where it is told of it: events, invocations, log.
+    ///
+    /// Held by `erasure::nothing_of_a_plugin_is_left_and_everything_of_the_others`,
+    /// `erasure::rows_are_erased_only_where_tables_may_be_made`.
+    async fn erase_plugin(&mut self, plugin: &PluginName, limit: u32) -> StorageResult<u64>;
 }

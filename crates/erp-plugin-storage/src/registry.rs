@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use erp_plugin_model::PluginName;
 use erp_plugin_model::event::EventPattern;
+use erp_plugin_model::{PluginName, TenantId};
 
 use crate::StorageResult;
 
@@ -110,6 +110,11 @@ pub trait Registry: Send {
     /// Held by `registry::one_version_of_a_plugin_is_active`.
     async fn activate(&mut self, plugin: &PluginName, version: &semver::Version) -> StorageResult<()>;
 
+    /// Has no version of a plugin run, and returns whether one did. Its versions stay.
+    ///
+    /// Held by `registry::one_version_of_a_plugin_is_active`.
+    async fn deactivate(&mut self, plugin: &PluginName) -> StorageResult<bool>;
+
     /// The version of each plugin that runs, by the plugins' names.
     ///
     /// Held by `registry::one_version_of_a_plugin_is_active`.
@@ -119,6 +124,17 @@ pub trait Registry: Send {
     ///
     /// Held by `registry::versions_are_listed_in_the_order_of_installation`.
     async fn versions(&mut self) -> StorageResult<Vec<PluginVersion>>;
+
+    /// Removes every version of a plugin, with the components that no other plugin's has; returns how many versions there
+    /// were.
+    ///
+    /// Held by `registry::the_versions_of_a_plugin_go_together`.
+    async fn remove_versions(&mut self, plugin: &PluginName) -> StorageResult<u64>;
+
+    /// The tenants in which a plugin is enabled, by id.
+    ///
+    /// Held by `registry::a_plugin_is_enabled_per_tenant`.
+    async fn enabled_in(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>>;
 
     /// The platform's own configuration (`system.*`): key and JSON text.
     ///

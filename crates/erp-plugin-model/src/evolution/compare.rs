@@ -10,22 +10,20 @@ use crate::value::Value;
 
 /// The steps from the entities that there are, declared and dynamic, to the declared ones that are wanted. A dynamic
 /// entity that nobody declares stays as it is.
+///
+/// An entity that was put aside comes back as it was, and so does a dynamic one. What is wanted beyond that is planned
+/// when it is there: only then can its records be looked at.
 #[must_use]
 pub fn plan(found: &[EntitySchema], archived: &[Archived], wanted: &[EntitySchema]) -> Vec<Step> {
-    let mut steps = Vec::new();
+    let mut steps = revivals(found, archived, wanted);
     for schema in wanted {
         match found.iter().find(|own| own.name == schema.name) {
-            None => steps.push(Step {
-                entity: schema.name.clone(),
-                action: Action::CreateEntity,
-                class: Class::Safe,
-                before: None,
-                after: Some(schema.clone()),
-                checks: Vec::new(),
-            }),
+            None if steps.iter().any(|step| step.entity == schema.name) => {}
+            None => steps.push(whole(Action::CreateEntity, schema)),
             Some(own) if own.kind == EntityKind::Dynamic => steps.push(declare(own, schema)),
             Some(own) => {
-                let of_entity = archived.iter().filter(|kept| kept.entity == schema.name);
+                let table = own.name.table();
+                let of_entity = archived.iter().filter(|kept| kept.table == table && !kept.is_entity());
                 Evolution { current: own.clone(), archived: of_entity.collect(), steps: &mut steps }
                     .run(schema);
             }
@@ -33,17 +31,45 @@ pub fn plan(found: &[EntitySchema], archived: &[Archived], wanted: &[EntitySchem
     }
     for own in found.iter().filter(|own| !own.is_dynamic()) {
         if !wanted.iter().any(|schema| schema.name == own.name) {
-            steps.push(Step {
-                entity: own.name.clone(),
-                action: Action::ArchiveEntity,
-                class: Class::Destructive,
-                before: Some(own.clone()),
-                after: None,
-                checks: Vec::new(),
-            });
+            steps.push(whole(Action::ArchiveEntity, own));
         }
     }
     steps
+}
+
+/// The steps by which a plugin leaves: every entity is put aside, dynamic ones as well.
+#[must_use]
+pub fn leave(found: &[EntitySchema]) -> Vec<Step> {
+    found.iter().map(|own| whole(Action::ArchiveEntity, own)).collect()
+}
+
+/// Of each entity that is not there what was put aside last, if it is wanted or dynamic.
+fn revivals(found: &[EntitySchema], archived: &[Archived], wanted: &[EntitySchema]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for kept in archived.iter().rev().filter(|kept| kept.is_entity()) {
+        let is_there = found.iter().any(|own| own.name == kept.entity);
+        let is_wanted =
+            kept.definition.is_dynamic() || wanted.iter().any(|schema| schema.name == kept.entity);
+        if !is_there && is_wanted && steps.iter().all(|step| step.entity != kept.entity) {
+            let action = Action::ReviveEntity { table: kept.kept_as.as_str().into() };
+            steps.push(whole(action, &kept.definition));
+        }
+    }
+    steps.reverse();
+    steps
+}
+
+/// A step that is about an entity as a whole.
+fn whole(action: Action, schema: &EntitySchema) -> Step {
+    let goes = action == Action::ArchiveEntity;
+    Step {
+        entity: schema.name.clone(),
+        action,
+        class: if goes { Class::Destructive } else { Class::Safe },
+        before: goes.then(|| schema.clone()),
+        after: (!goes).then(|| schema.clone()),
+        checks: Vec::new(),
+    }
 }
 
 /// The document stays under another name, so that what no field takes is not lost; but a required field must be there.

@@ -16,7 +16,7 @@ use crate::ids::{FieldName, RecordId};
 use crate::schema::{EntitySchema, Field, FieldType};
 use crate::{EntityRef, Value};
 
-pub use compare::plan;
+pub use compare::{leave, plan};
 pub use convert::{Conversion, convert};
 
 /// What a step may do to data.
@@ -49,6 +49,11 @@ pub enum Action {
     CreateEntity,
     /// Its table is put aside under another name.
     ArchiveEntity,
+    /// A table that was put aside comes back as it was, with its records.
+    ReviveEntity {
+        /// The name under which it was kept.
+        table: Box<str>,
+    },
     /// What was one document a record becomes fields. The document is put aside.
     Declare,
     /// A field is added; records that are there get its default.
@@ -157,7 +162,11 @@ impl Step {
     #[must_use]
     pub fn field(&self) -> Option<&FieldName> {
         match &self.action {
-            Action::CreateEntity | Action::ArchiveEntity | Action::Declare | Action::Describe => None,
+            Action::CreateEntity
+            | Action::ArchiveEntity
+            | Action::ReviveEntity { .. }
+            | Action::Declare
+            | Action::Describe => None,
             Action::AddField(field)
             | Action::ArchiveField(field)
             | Action::ReviveField { field, .. }
@@ -222,8 +231,11 @@ impl Step {
 pub struct Archived {
     /// The entity that it is or was of.
     pub entity: EntityRef,
-    /// The field; `None` for the whole entity.
+    /// The field; `None` for the whole entity, or for the documents that it had before it was declared.
     pub field: Option<FieldName>,
+    /// The table that has it: the entity's, or the one that the entity itself was put aside in later. Of a whole entity
+    /// the table that it was.
+    pub table: String,
     /// The name under which it is kept: of the column, or of the table.
     pub kept_as: String,
     /// The entity as it was, or the field alone in an entity of its name.
@@ -233,6 +245,13 @@ pub struct Archived {
 }
 
 impl Archived {
+    /// Whether it is a whole table.
+    #[must_use]
+    pub fn is_entity(&self) -> bool {
+        // No column's name begins with that of a table.
+        self.field.is_none() && self.kept_as.starts_with(&self.table)
+    }
+
     /// The field as it was.
     #[must_use]
     pub fn archived_field(&self) -> Option<&Field> {
@@ -255,6 +274,7 @@ impl fmt::Display for Step {
         match &self.action {
             Action::CreateEntity => f.write_str("new entity"),
             Action::ArchiveEntity => f.write_str("entity removed"),
+            Action::ReviveEntity { .. } => f.write_str("entity comes back as it was, with its records"),
             Action::Declare => f.write_str("documents become fields"),
             Action::AddField(_) => write!(f, "new field, {}", shown(after)),
             Action::ArchiveField(_) => write!(f, "field removed, {}", shown(before)),

@@ -8,16 +8,16 @@ use erp_plugin_model::evolution::{Action, Step, plan};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::usage::LogLevel;
 use erp_plugin_model::{FieldType, Value};
-use erp_plugin_storage::erase::{Erased, erase};
+use erp_plugin_storage::erase::{Erased, erase, erase_plugin};
 use erp_plugin_storage::{
-    Altered, ErrorKind, LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StorageError,
-    StorageResult, TenantScope, TenantState, Transaction, TransactionOptions, evolve,
+    ActivationState, Altered, ErrorKind, LogQuery, Mode, PlatformScope, PlatformTransaction, Storage,
+    StorageError, StorageResult, TenantScope, TenantState, Transaction, TransactionOptions, evolve,
 };
 
 use crate::estate::{self, Estate};
 use crate::fixture::{
     ALPHA, BETA, claim, declare, event, given, indexed, installation, matching, options, platform, plugin,
-    publish, read, scope, subscribe, tenant, text, time, trial, work,
+    publish, read, scope, subscribe, tenant, text, time, trial, work, write,
 };
 use crate::intercept::{Intercepted, Interceptor};
 
@@ -107,6 +107,63 @@ pub async fn what_was_put_aside_is_erased_too(storage: Arc<dyn Storage>) {
     assert_eq!(held(&storage, BETA).await, [(kept, 2)]);
 }
 
+/// The rows of each of the system's tables that name a plugin.
+const PLUGIN_TABLES: [&str; 7] = [
+    "activations",
+    "deliveries",
+    "number_series",
+    "plugin_config",
+    "record_history",
+    "streams",
+    "subscriptions",
+];
+
+pub async fn nothing_of_a_plugin_is_left_and_everything_of_the_others(storage: Arc<dyn Storage>) {
+    estate::fill_any(&storage).await;
+    // A plugin whose name begins alike.
+    let state = |name| ActivationState {
+        plugin: plugin(name),
+        version: semver::Version::new(1, 0, 0),
+        enabled: true,
+        tenant_told: true,
+    };
+    let mut own = write(&storage, ALPHA).await;
+    own.set_activation(&state("suite-two"), &[]).await.unwrap();
+    own.set_config(&plugin("suite-two"), "colour", Some("1")).await.unwrap();
+    own.commit(None).await.unwrap();
+    let (own, others) = (held(&storage, ALPHA).await, held(&storage, BETA).await);
+    for table in PLUGIN_TABLES {
+        assert!(own.iter().any(|(name, _)| name == table), "{table} has something");
+    }
+
+    let mut transaction = trial(&storage, ALPHA).await;
+    for limit in [0, 2] {
+        let erased = transaction.erase_plugin(&plugin("suite"), limit).await.unwrap();
+        assert_eq!(erased, u64::from(limit));
+    }
+    transaction.rollback(None).await.unwrap();
+    let erased = erase_plugin(&*storage, &plugin("suite"), &[tenant(ALPHA)]).await.unwrap();
+    let left = held(&storage, ALPHA).await;
+    let rows = |held: &[(String, u64)]| held.iter().map(|(_, rows)| rows).sum::<u64>();
+    assert_eq!(rows(&own) - rows(&left), erased);
+    let unchanged = |held: &[(String, u64)]| -> Vec<(String, u64)> {
+        held.iter().filter(|(table, _)| !PLUGIN_TABLES.contains(&&**table)).cloned().collect()
+    };
+    assert_eq!(unchanged(&left), unchanged(&own), "what it did is still told");
+    assert_eq!(held(&storage, BETA).await, others);
+    let mut transaction = read(&storage, ALPHA).await;
+    assert_eq!(transaction.activation(&plugin("suite")).await.unwrap(), None);
+    assert_eq!(transaction.config(&plugin("suite")).await.unwrap(), []);
+    assert_eq!(transaction.activation(&plugin("suite-two")).await.unwrap(), Some(state("suite-two")));
+    assert_eq!(transaction.config(&plugin("suite-two")).await.unwrap().len(), 1);
+    transaction.rollback(None).await.unwrap();
+    assert_eq!(erase_plugin(&*storage, &plugin("suite"), &[tenant(ALPHA)]).await.unwrap(), 0);
+    // Whatever was waiting for it is delivered to nobody, and the others' goes on.
+    let delivered = work(&storage).await;
+    assert!(delivered.iter().all(|own| own.tenant == tenant(BETA) || own.plugin != plugin("suite")));
+    assert!(delivered.iter().any(|own| own.plugin != plugin("suite")), "{delivered:?}");
+}
+
 pub async fn a_batch_has_at_most_its_limit(storage: Arc<dyn Storage>) {
     let entity = declare(&storage, "suite.item", vec![indexed("a", FieldType::Integer)]).await;
     for name in [ALPHA, BETA] {
@@ -128,6 +185,10 @@ pub async fn rows_are_erased_only_where_tables_may_be_made(storage: Arc<dyn Stor
     for mode in [Mode::Read, Mode::Write] {
         let mut own = storage.begin(&scope(ALPHA), options(mode)).await.unwrap();
         assert_eq!(own.erase(&table, 10).await.unwrap_err().kind, ErrorKind::Bug);
+        drop(own);
+        let mut own = storage.begin(&scope(ALPHA), options(mode)).await.unwrap();
+        let refused = own.erase_plugin(&plugin("suite"), 10).await.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Bug);
     }
     for table in ["nowhere", "tenants\"; DROP TABLE tenants; --"] {
         let mut own = trial(&storage, ALPHA).await;

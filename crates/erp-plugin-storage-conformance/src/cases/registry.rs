@@ -5,7 +5,7 @@ use std::sync::Arc;
 use erp_plugin_storage::{ActivationState, PluginVersion, Storage};
 use semver::Version;
 
-use crate::fixture::{ALPHA, BETA, platform, plugin, read, scope, time, write};
+use crate::fixture::{ALPHA, BETA, platform, plugin, read, scope, tenant, time, write};
 
 fn version(name: &str, version: &str) -> PluginVersion {
     PluginVersion {
@@ -44,7 +44,33 @@ pub async fn one_version_of_a_plugin_is_active(storage: Arc<dyn Storage>) {
     assert_eq!(own.active_versions().await.unwrap(), expected);
     own.activate(&plugin("suite"), &one).await.unwrap();
     own.rollback().await.unwrap();
-    assert_eq!(platform(&storage).await.active_versions().await.unwrap(), expected);
+    let mut own = platform(&storage).await;
+    assert_eq!(own.active_versions().await.unwrap(), expected);
+    assert!(own.deactivate(&plugin("other")).await.unwrap());
+    assert!(!own.deactivate(&plugin("other")).await.unwrap());
+    own.commit().await.unwrap();
+    assert_eq!(platform(&storage).await.active_versions().await.unwrap(), expected[1..]);
+}
+
+pub async fn the_versions_of_a_plugin_go_together(storage: Arc<dyn Storage>) {
+    let of = |name, number, component| PluginVersion { component, ..version(name, number) };
+    let mut own = platform(&storage).await;
+    for component in [[1; 32], [2; 32]] {
+        own.put_component(&component, &component).await.unwrap();
+    }
+    let kept = of("other", "1.0.0", [2; 32]);
+    for version in [of("suite", "1.0.0", [1; 32]), kept.clone(), of("suite", "2.0.0", [2; 32])] {
+        own.add_version(&version).await.unwrap();
+    }
+    own.commit().await.unwrap();
+    let mut own = platform(&storage).await;
+    assert_eq!(own.remove_versions(&plugin("suite")).await.unwrap(), 2);
+    assert_eq!(own.remove_versions(&plugin("suite")).await.unwrap(), 0);
+    own.commit().await.unwrap();
+    let mut own = platform(&storage).await;
+    assert_eq!(own.versions().await.unwrap(), [kept]);
+    assert_eq!(own.component(&[1; 32]).await.unwrap(), None);
+    assert_eq!(own.component(&[2; 32]).await.unwrap(), Some(vec![2; 32]));
 }
 
 pub async fn a_component_comes_back_by_its_hash(storage: Arc<dyn Storage>) {
@@ -110,6 +136,9 @@ pub async fn a_plugin_is_enabled_per_tenant(storage: Arc<dyn Storage>) {
     assert_eq!(transaction.activation(&sales).await.unwrap(), Some(upgraded));
     transaction.commit(None).await.unwrap();
     assert_eq!(read(&storage, "b").await.activation(&sales).await.unwrap(), Some(state));
+    let mut own = platform(&storage).await;
+    assert_eq!(own.enabled_in(&sales).await.unwrap(), [tenant("b"), tenant("c")]);
+    assert_eq!(own.enabled_in(&plugin("other")).await.unwrap(), []);
 }
 
 fn pair(key: &str, value: &str) -> (String, String) {

@@ -1,7 +1,7 @@
 //! A backend from which a tenant does not leave alone, or not quite.
 
 use async_trait::async_trait;
-use erp_plugin_model::TenantId;
+use erp_plugin_model::{PluginName, TenantId};
 use erp_plugin_storage::{PlatformTransaction, StorageResult, TenantScope, TenantState};
 
 use crate::fixture::{BETA, tenant};
@@ -46,6 +46,18 @@ impl Interceptor for ErasesOthers {
             opened.exchange(&own, options).await?;
         }
         Ok(erased)
+    }
+}
+
+/// `LIKE 'suite%'`.
+pub(super) struct ErasesNamesakes;
+
+#[async_trait]
+impl Interceptor for ErasesNamesakes {
+    async fn erase_plugin(&self, opened: &mut Opened, plugin: &PluginName, limit: u32) -> StorageResult<u64> {
+        let namesake = PluginName::parse(&format!("{plugin}-two")).expect("it is short");
+        let erased = opened.inner().erase_plugin(&namesake, limit).await?;
+        Ok(erased + opened.inner().erase_plugin(plugin, limit).await?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use erp_plugin_model::evolution::{Archived, Check, Step};
-use erp_plugin_model::{EntitySchema, PluginName};
+use erp_plugin_model::{EntitySchema, PluginName, TenantId};
 use erp_plugin_storage::{
     Altered, Clashes, Moved, PlatformScope, PlatformTransaction, Storage, StorageResult, Which,
 };
@@ -46,6 +46,32 @@ impl Interceptor for MovesNothing {
     }
 }
 
+/// What was put aside in a table that was put aside is forgotten.
+pub(super) struct ForgetsColumns;
+
+#[async_trait]
+impl Interceptor for ForgetsColumns {
+    async fn archived(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        plugin: &PluginName,
+    ) -> StorageResult<Vec<Archived>> {
+        let mut archived = inner.archived(plugin).await?;
+        archived.retain(Archived::is_entity);
+        Ok(archived)
+    }
+}
+
+/// What was purged is only said to be gone.
+pub(super) struct PurgesNothing;
+
+#[async_trait]
+impl Interceptor for PurgesNothing {
+    async fn purge_archived(&self, _: &mut dyn PlatformTransaction, _: &Archived) -> StorageResult<bool> {
+        Ok(true)
+    }
+}
+
 /// What records break together is not seen.
 pub(super) struct SeesNoClash;
 
@@ -76,6 +102,18 @@ impl Interceptor for RemembersNothing {
         _: &semver::Version,
     ) -> StorageResult<()> {
         Ok(())
+    }
+
+    async fn enabled_in(
+        &self,
+        _: &mut dyn PlatformTransaction,
+        _: &PluginName,
+    ) -> StorageResult<Vec<TenantId>> {
+        Ok(Vec::new())
+    }
+
+    async fn remove_versions(&self, _: &mut dyn PlatformTransaction, _: &PluginName) -> StorageResult<u64> {
+        Ok(0)
     }
 
     async fn set_granted(

@@ -310,6 +310,14 @@ sabotages! {
         => evolution::duplicates_and_dangling_references_are_found;
     "what was put aside is forgotten": evolution::RemembersNothing
         => evolution::what_is_put_aside_is_kept_until_it_is_purged;
+    "what was put aside in a table is forgotten with it": evolution::ForgetsColumns
+        => evolution::an_entity_that_was_put_aside_comes_back_with_all_that_it_had;
+    "what was purged is still there": evolution::PurgesNothing
+        => evolution::an_entity_that_was_purged_begins_anew;
+    "an uninstalled plugin's versions stay": evolution::RemembersNothing
+        => registry::the_versions_of_a_plugin_go_together;
+    "nobody knows where a plugin is enabled": evolution::RemembersNothing
+        => registry::a_plugin_is_enabled_per_tenant;
     "what runs never changes": evolution::RemembersNothing => registry::one_version_of_a_plugin_is_active;
     "rights are not granted anew": evolution::RemembersNothing
         => registry::rights_of_a_version_can_be_granted_anew;
@@ -323,6 +331,8 @@ sabotages! {
         => erasure::what_was_put_aside_is_erased_too;
     "an erasure takes another tenant's rows": erasure::ErasesOthers
         => erasure::nothing_of_a_tenant_is_left_and_everything_of_the_others;
+    "an erasure takes a plugin's namesakes": erasure::ErasesNamesakes
+        => erasure::nothing_of_a_plugin_is_left_and_everything_of_the_others;
     "an erasure has no limit": erasure::ErasesAllAtOnce => erasure::a_batch_has_at_most_its_limit;
     "a suspended tenant's streams are claimed": erasure::ClaimsOfSuspended
         => dispatch::a_suspended_tenants_deliveries_wait_until_it_is_resumed;

@@ -83,8 +83,8 @@ fn indexes(name: &str, schema: Option<&EntitySchema>) -> Vec<Index> {
 
 /// The indexes that a table has after a step and not before.
 pub(super) fn new_indexes(step: &Step) -> Vec<Index> {
-    // A new table comes with its own.
-    if matches!(step.action, Action::CreateEntity | Action::ArchiveEntity) {
+    // A table that is new or comes back comes with its own.
+    if step.before.is_none() || step.after.is_none() {
         return Vec::new();
     }
     let name = step.entity.table();
@@ -177,19 +177,35 @@ pub(super) fn archive_table(step: &Step, kept_as: &str, partitions: i64) -> Stri
         quote(kept_as)
     );
     for number in 0..partitions {
-        let part = index_name(kept_as, &format!("p{number:02}"), "part");
+        let part = kept_part(kept_as, number);
         let _ =
             write!(sql, "ALTER TABLE {} RENAME TO {};", table(&schema::part(&name, number)), quote(&part));
     }
     sql
 }
 
+/// The name of one part of a table that was put aside.
+fn kept_part(kept_as: &str, number: i64) -> String {
+    index_name(kept_as, &format!("p{number:02}"), "part")
+}
+
+/// Brings back a table that was put aside.
+pub(super) fn revive_table(after: &EntitySchema, kept_as: &str, partitions: i64) -> String {
+    let name = after.name.table();
+    let mut sql = format!("ALTER TABLE {} RENAME TO {};", table(kept_as), quote(&name));
+    for number in 0..partitions {
+        let (kept, own) = (kept_part(kept_as, number), schema::part(&name, number));
+        let _ = write!(sql, "ALTER TABLE {} RENAME TO {};", table(&kept), quote(&own));
+    }
+    sql.push_str(&schema::create_indexes(after));
+    sql
+}
+
 pub(super) fn purge(archived: &Archived) -> String {
-    let name = archived.entity.table();
-    if archived.field.is_none() && archived.kept_as.starts_with(&name) {
+    if archived.is_entity() {
         return format!("DROP TABLE {};", table(&archived.kept_as));
     }
-    drop_column(&name, &archived.kept_as)
+    drop_column(&archived.table, &archived.kept_as)
 }
 
 /// A default, for the records that are there and those of an older host. Nothing for none.
@@ -217,6 +233,7 @@ pub(super) fn shown(step: &Step, roles: &Roles) -> Vec<String> {
     let mut sql = match (&step.action, step.fields(), &step.after) {
         (Action::CreateEntity, _, Some(after)) => schema::ddl(after, roles, 0),
         (Action::ArchiveEntity, _, _) => archive_table(step, &format!("{name}__old1"), 0),
+        (Action::ReviveEntity { table }, _, Some(after)) => revive_table(after, table, 0),
         (Action::ArchiveField(field), (Some(own), _), _) => {
             archive_column(&name, own, &format!("{field}__old1"))
         }
@@ -245,7 +262,7 @@ pub(super) fn shown(step: &Step, roles: &Roles) -> Vec<String> {
             _ => {}
         }
     }
-    if !matches!(step.action, Action::CreateEntity | Action::ArchiveEntity) {
+    if step.before.is_some() && step.after.is_some() {
         let plain = plain(step);
         if !sql.contains(&plain) {
             sql.push_str(&plain);

@@ -145,18 +145,28 @@ pub(super) fn archive_table(step: &Step, kept_as: &str) -> String {
     )
 }
 
+/// Brings back a table that was put aside.
+pub(super) fn revive_table(after: &EntitySchema, kept_as: &str) -> String {
+    format!(
+        "ALTER TABLE {} RENAME TO {};{}",
+        quote(kept_as),
+        quote(&after.name.table()),
+        schema::create_indexes(after)
+    )
+}
+
 pub(super) fn purge(archived: &Archived) -> String {
-    let table = archived.entity.table();
-    if archived.field.is_none() && archived.kept_as.starts_with(&table) {
+    let table = &archived.table;
+    if archived.is_entity() {
         return format!("DROP TABLE {};", quote(&archived.kept_as));
     }
     // A document's length is held by a constraint that would name a column that is not there.
     let document = if archived.definition.is_dynamic() {
-        format!("ALTER TABLE {} DROP CONSTRAINT {};", quote(&table), quote(schema::DOCUMENT_BYTES))
+        format!("ALTER TABLE {} DROP CONSTRAINT {};", quote(table), quote(schema::DOCUMENT_BYTES))
     } else {
         String::new()
     };
-    document + &drop_column(&table, &archived.kept_as)
+    document + &drop_column(table, &archived.kept_as)
 }
 
 /// A default, for the records that are there and those of an older host. Nothing for none.
@@ -179,6 +189,7 @@ pub(super) fn shown(step: &Step) -> Vec<String> {
     let mut sql = match (&step.action, step.fields(), &step.after) {
         (Action::CreateEntity, _, Some(after)) => schema::ddl(after),
         (Action::ArchiveEntity, _, _) => archive_table(step, &format!("{table}__old1")),
+        (Action::ReviveEntity { table }, _, Some(after)) => revive_table(after, table),
         (Action::ArchiveField(name), (Some(field), _), _) => {
             archive_column(&table, field, &format!("{name}__old1"))
         }
@@ -206,7 +217,7 @@ pub(super) fn shown(step: &Step) -> Vec<String> {
             _ => {}
         }
     }
-    if !matches!(step.action, Action::CreateEntity | Action::ArchiveEntity) {
+    if step.before.is_some() && step.after.is_some() {
         sql.push_str(&plain(step));
         sql.push_str(&indexes(step));
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::Manifest;
+use crate::{EntityName, EntityRef, Manifest};
 
 /// The entity `shop.thing` with these fields.
 fn thing(fields: &str) -> Vec<EntitySchema> {
@@ -202,4 +202,46 @@ fn an_entity_comes_and_goes_whole() {
     let dynamic = vec![EntitySchema::dynamic(one[0].name.clone())];
     assert!(plan(&dynamic, &[], &[]).is_empty());
     assert!(matches!(plan(&dynamic, &[], &one)[..], [Step { action: Action::Declare, .. }]));
+}
+
+#[test]
+fn an_entity_that_was_put_aside_comes_back_before_anything_else_is_planned_for_it() {
+    let one = thing("a = { type = \"string\" }");
+    let dynamic = EntitySchema::dynamic(EntityRef {
+        entity: EntityName::parse("note").unwrap(),
+        ..one[0].name.clone()
+    });
+    let archived = |schema: &EntitySchema, kept_as: &str| Archived {
+        entity: schema.name.clone(),
+        field: None,
+        table: schema.name.table(),
+        kept_as: kept_as.to_owned(),
+        definition: schema.clone(),
+        version: None,
+    };
+    let kept = [
+        archived(&one[0], "shop__thing__old1"),
+        archived(&dynamic, "shop__note__old1"),
+        archived(&one[0], "shop__thing__old2"),
+    ];
+    let revived = |found: &[EntitySchema], wanted: &[EntitySchema]| -> Vec<String> {
+        let steps = plan(found, &kept, wanted);
+        steps
+            .iter()
+            .map(|step| match &step.action {
+                Action::ReviveEntity { table } => table.to_string(),
+                _ => format!("{step}"),
+            })
+            .collect()
+    };
+    let more = thing("a = { type = \"string\", required = true }");
+    assert_eq!(revived(&[], &more), ["shop__note__old1", "shop__thing__old2"]);
+    // What nobody wants stays where it is, and what is there does not come twice.
+    assert_eq!(revived(&[], &[]), ["shop__note__old1"]);
+    assert_eq!(revived(std::slice::from_ref(&dynamic), &[]), [] as [&str; 0]);
+    assert_eq!(revived(&[one[0].clone(), dynamic.clone()], &more), ["required"]);
+
+    let left = leave(&[one[0].clone(), dynamic]);
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|step| step.action == Action::ArchiveEntity && step.after.is_none()));
 }
