@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use erp_plugin_host_api::{Caller, EntityGrant, PublishRight, References, Right};
 use erp_plugin_model::event::Publisher;
@@ -10,6 +11,7 @@ use erp_plugin_model::{EntityRef, PluginName, TenantId};
 use erp_plugin_storage::{ActivationState, Entity};
 
 use crate::catalog::{Catalog, Installed};
+use crate::tenants::KEPT;
 
 /// A plugin in a tenant.
 #[derive(Clone)]
@@ -26,7 +28,8 @@ impl Active {
     }
 }
 
-/// What was resolved, by tenant and plugin; and the edge's own view.
+/// What was resolved, by tenant and plugin; and the edge's own view. A plugin in a tenant is looked up again after
+/// [`KEPT`], because another process may have enabled, disabled or configured it.
 ///
 /// Whoever resolves something notes the generation before it reads what it is made of, and keeps the result only if
 /// nothing was forgotten since: else what was true before a change would be kept after it, for good.
@@ -38,7 +41,8 @@ pub(crate) struct Activations {
 #[derive(Default)]
 struct Resolved {
     generation: u64,
-    active: HashMap<(TenantId, PluginName), Active>,
+    /// With the moment before which each was read.
+    active: HashMap<(TenantId, PluginName), (Instant, Active)>,
     edge: Option<Arc<Caller>>,
 }
 
@@ -48,16 +52,18 @@ impl Activations {
         self.read().generation
     }
 
-    pub(crate) fn get(&self, tenant: &TenantId, plugin: &PluginName) -> Option<Active> {
+    pub(crate) fn get(&self, tenant: &TenantId, plugin: &PluginName, now: Instant) -> Option<Active> {
         let key = (tenant.clone(), plugin.clone());
-        self.read().active.get(&key).cloned()
+        let resolved = self.read();
+        let (began, active) = resolved.active.get(&key)?;
+        (now.saturating_duration_since(*began) < KEPT).then(|| active.clone())
     }
 
-    pub(crate) fn put(&self, generation: u64, tenant: &TenantId, active: Active) {
+    pub(crate) fn put(&self, generation: u64, began: Instant, tenant: &TenantId, active: Active) {
         let key = (tenant.clone(), active.plugin.name().clone());
         let mut resolved = self.write();
         if resolved.generation == generation {
-            resolved.active.insert(key, active);
+            resolved.active.insert(key, (began, active));
         }
     }
 
@@ -231,8 +237,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_read_before_a_change_is_not_kept_after_it() {
+    fn what_was_read_is_in_use_for_a_second_and_not_after_a_change() {
         let (activations, catalog) = (Activations::default(), Catalog::default());
+        let began = Instant::now();
         let (tenant, plugin) = (TenantId::parse("acme").unwrap(), PluginName::parse("inventory").unwrap());
         let record = PluginVersion {
             name: plugin.clone(),
@@ -250,10 +257,11 @@ mod tests {
         };
         let before = activations.generation();
         activations.forget(&tenant, &plugin);
-        activations.put(before, &tenant, active());
-        assert!(activations.get(&tenant, &plugin).is_none());
+        activations.put(before, began, &tenant, active());
+        assert!(activations.get(&tenant, &plugin, began).is_none());
 
-        activations.put(activations.generation(), &tenant, active());
-        assert!(activations.get(&tenant, &plugin).is_some());
+        activations.put(activations.generation(), began, &tenant, active());
+        assert!(activations.get(&tenant, &plugin, began + KEPT / 2).is_some());
+        assert!(activations.get(&tenant, &plugin, began + KEPT).is_none());
     }
 }

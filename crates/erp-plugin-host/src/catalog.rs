@@ -100,13 +100,15 @@ impl Catalog {
         self.plugins.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Adds a plugin, in the place of another version of it. One that is as it was stays: it may have been loaded.
-    pub(crate) fn learn(&self, plugin: Arc<Installed>) {
+    /// Has these and no others. One that is as it was stays: it may have been loaded.
+    pub(crate) fn learn(&self, all: Vec<Installed>) {
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
-        let is_known = plugins.get(plugin.name()).is_some_and(|own| own.is_like(&plugin));
-        if !is_known {
-            plugins.insert(plugin.name().clone(), plugin);
+        let mut learned = HashMap::with_capacity(all.len());
+        for plugin in all {
+            let own = plugins.remove(plugin.name()).filter(|own| own.is_like(&plugin));
+            learned.insert(plugin.name().clone(), own.unwrap_or_else(|| Arc::new(plugin)));
         }
+        *plugins = learned;
     }
 
     /// All of them, by name.

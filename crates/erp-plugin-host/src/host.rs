@@ -20,6 +20,7 @@ use erp_plugin_storage::{
 use crate::activation::Activations;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
+use crate::departure::{ArchivedPlugin, PluginState, PurgedPlugin};
 use crate::dispatch::{DrainReport, ParkedDelivery};
 use crate::edge::Records;
 use crate::error::HostResult;
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     pub(crate) bare_components: bool,
     /// The host's own identity.
     pub(crate) system: UserId,
+    /// Held while what is installed is read, so that of two readings the later one is kept.
+    pub(crate) reading: tokio::sync::Mutex<()>,
     /// Held while an installation changes what is installed.
     pub(crate) installing: tokio::sync::Mutex<()>,
     /// Held while a plugin is enabled in a tenant, so that its lifecycle calls happen once.
@@ -116,6 +119,7 @@ impl PluginHost {
             limits: builder.limits,
             bare_components: builder.bare_components,
             system: UserId::parse("system")?,
+            reading: tokio::sync::Mutex::default(),
             installing: tokio::sync::Mutex::default(),
             enabling: Locks::default(),
             draining: tokio::sync::Mutex::default(),
@@ -208,6 +212,31 @@ impl PluginHost {
         self.run(|inner| async move { inner.purge_archived(&plugin).await }).await
     }
 
+    /// Every plugin that is or was installed, by name, with its versions and the tenants in which it is enabled.
+    pub async fn plugin_states(&self) -> HostResult<Vec<PluginState>> {
+        self.run(|inner| async move { inner.plugin_states().await }).await
+    }
+
+    /// Takes a plugin out of use: it is disabled in every tenant, no version of it runs, and its tables are kept under
+    /// other names. Nothing is lost: installing it brings them back, and its configuration and history stay. Refused as
+    /// `rejected` while another plugin refers to its entities or may use them, with a list.
+    ///
+    /// On Postgres it takes the tables' owner, as an installation does. Whoever is stopped begins again and goes on.
+    pub async fn archive(&self, plugin: &str) -> HostResult<ArchivedPlugin> {
+        let plugin = PluginName::parse(plugin)?;
+        self.run(|inner| async move { inner.archive_plugin(&plugin).await }).await
+    }
+
+    /// Removes for good what an archived plugin has left: its tables with all records, and in every tenant its
+    /// configuration, deliveries, number series and the history of its records; then its versions. What it did stays in
+    /// the log, the usage and the events. There is no way back. Whoever is stopped begins again and goes on.
+    ///
+    /// On Postgres it takes the tables' owner, as an installation does.
+    pub async fn purge(&self, plugin: &str) -> HostResult<PurgedPlugin> {
+        let plugin = PluginName::parse(plugin)?;
+        self.run(|inner| async move { inner.purge_plugin(&plugin).await }).await
+    }
+
     /// The installed plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginSummary> {
@@ -221,7 +250,8 @@ impl PluginHost {
         self.run(|inner| async move { inner.enable(&tenant, &plugin).await }).await
     }
 
-    /// Stops a plugin's calls and new deliveries in a tenant. Deliveries that it was assigned before wait until it is
+    /// Stops a plugin's calls and new deliveries in a tenant, at once here and within a second in other processes; what has
+    /// begun ends. Deliveries that it was assigned before wait until it is
     /// enabled again; events that are numbered meanwhile never reach it.
     pub async fn disable(&self, tenant: &str, plugin: &str) -> HostResult<()> {
         let (tenant, plugin) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?);

@@ -49,9 +49,11 @@ impl Inner {
         let mut record = version(&component, manifest.as_ref(), &options, self.bare_components, now)?;
         let present = self.catalog.get(&record.name);
         let mut notes = Vec::new();
-        if let (Some(present), None) = (&present, &options.granted) {
+        if options.granted.is_none()
+            && let Some(before) = self.granted_before(&record.name, present.as_deref()).await?
+        {
             let asked = Capabilities::from_json(&record.granted, &record.name)?;
-            let kept = present.granted.common(&asked);
+            let kept = before.common(&asked);
             notes = asked.beyond(&kept).into_iter().map(|right| not_granted(&record.name, &right)).collect();
             record.granted = kept.to_json();
         }
@@ -88,6 +90,22 @@ impl Inner {
         Ok(summary)
     }
 
+    /// What the version that runs was granted; of an archived plugin the one that was installed last.
+    async fn granted_before(
+        &self,
+        plugin: &PluginName,
+        present: Option<&Installed>,
+    ) -> HostResult<Option<Capabilities>> {
+        if let Some(present) = present {
+            return Ok(Some(present.granted.clone()));
+        }
+        let mut platform = self.look_at_platform().await?;
+        let versions = platform.versions().await?;
+        platform.rollback().await?;
+        let last = versions.iter().rev().find(|version| version.name == *plugin);
+        Ok(last.map(|last| Capabilities::from_json(&last.granted, plugin)).transpose()?)
+    }
+
     /// A name that no plugin has, nor another trial that goes on meanwhile.
     fn scratch_name(&self, now: DateTime<Utc>) -> HostResult<PluginName> {
         let (_, random) = self.services.ids.new_id(now).as_u64_pair();
@@ -121,8 +139,10 @@ impl Inner {
     /// Reads what is installed: when the host starts, and when it is asked for a plugin that another process may have
     /// installed since. Nothing is compiled yet.
     pub(crate) async fn read_catalog(&self) -> HostResult<()> {
+        let _one_at_a_time = self.reading.lock().await;
         let mut platform = self.look_at_platform().await?;
         let active = platform.active_versions().await?;
+        let mut installed = Vec::new();
         for record in platform.versions().await? {
             if !active.contains(&(record.name.clone(), record.version.clone())) {
                 continue;
@@ -130,9 +150,11 @@ impl Inner {
             let manifest = record.manifest.as_deref().map(Manifest::from_json).transpose()?;
             let granted = Capabilities::from_json(&record.granted, &record.name)?;
             let found = platform.entities(&record.name).await?;
-            self.catalog.learn(Arc::new(Installed::new(record, manifest, granted, &found)));
+            installed.push(Installed::new(record, manifest, granted, &found));
         }
-        Ok(platform.rollback().await?)
+        platform.rollback().await?;
+        self.catalog.learn(installed);
+        Ok(())
     }
 
     /// Refuses other bytes under the name of a version, and grants the same ones anew if that is asked for.

@@ -209,7 +209,7 @@ impl Inner {
     }
 
     /// Looks up what is installed: another process has changed it.
-    async fn look_again(&self) -> HostResult<()> {
+    pub(crate) async fn look_again(&self) -> HostResult<()> {
         self.read_catalog().await?;
         self.activations.forget_all();
         Ok(())
@@ -217,10 +217,10 @@ impl Inner {
 
     /// The plugin in a tenant, resolved at its first use there.
     pub(crate) async fn active(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<Active> {
-        if let Some(active) = self.activations.get(tenant, plugin) {
+        if let Some(active) = self.activations.get(tenant, plugin, Instant::now()) {
             return Ok(active);
         }
-        let generation = self.activations.generation();
+        let (generation, began) = (self.activations.generation(), Instant::now());
         let installed = self.installed(plugin).await?;
         let mut own = self.look(tenant).await?;
         let state = own.activation(plugin).await?;
@@ -229,7 +229,7 @@ impl Inner {
         let system_config = self.system_config().await?;
         let caller = Arc::new(activation::caller(&installed, &self.catalog, &config, &system_config));
         let active = Active { plugin: installed, caller, state };
-        self.activations.put(generation, tenant, active.clone());
+        self.activations.put(generation, began, tenant, active.clone());
         Ok(active)
     }
 

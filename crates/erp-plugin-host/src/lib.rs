@@ -13,6 +13,7 @@ mod bare;
 mod builder;
 mod catalog;
 mod config;
+mod departure;
 mod dispatch;
 mod edge;
 mod error;
@@ -30,6 +31,7 @@ mod tenants;
 
 pub use bare::plugin_name_from_file;
 pub use builder::PluginHostBuilder;
+pub use departure::{ArchivedPlugin, PluginState, PurgedPlugin};
 pub use dispatch::{DrainReport, ParkedDelivery};
 pub use edge::Records;
 pub use error::{HostFailure, HostResult};

@@ -73,7 +73,12 @@ impl Inner {
         })
     }
 
-    async fn set_enabled(&self, tenant: &TenantId, plugin: &PluginName, enabled: bool) -> HostResult<()> {
+    pub(crate) async fn set_enabled(
+        &self,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        enabled: bool,
+    ) -> HostResult<()> {
         let subscriptions = self.installed(plugin).await?.subscriptions();
         let mut own = self.change(tenant).await?;
         match own.activation(plugin).await? {

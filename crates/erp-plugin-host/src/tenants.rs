@@ -21,7 +21,7 @@ use crate::host::Inner;
 use crate::install::TRIAL_TENANT;
 
 /// How long what was read of a tenant is in use, from before it was read.
-const KEPT: Duration = Duration::from_secs(1);
+pub(crate) const KEPT: Duration = Duration::from_secs(1);
 /// The tenants of which something is kept at once.
 const MOST_KEPT: usize = 100_000;
 

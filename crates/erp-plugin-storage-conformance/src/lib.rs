@@ -178,10 +178,12 @@ macro_rules! transfer_tests {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tests_of_transfer {
-    ($source:ident $target:ident $module:ident: [$($case:ident),* $(,)?],) => {
-        $(#[test]
-        fn $case() {
-            $crate::run_transfer($source, $target, $crate::boxed_transfer::$module::$case);
+    ($source:ident $target:ident $($module:ident: [$($case:ident),* $(,)?],)*) => {
+        $(mod $module {
+            $(#[test]
+            fn $case() {
+                $crate::run_transfer(super::$source, super::$target, $crate::boxed_transfer::$module::$case);
+            })*
         })*
     };
 }

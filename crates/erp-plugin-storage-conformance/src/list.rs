@@ -337,6 +337,14 @@ macro_rules! each_transfer_case {
                 a_suspended_tenant_arrives_suspended,
                 the_others_are_as_they_were_after_one_has_left,
             ],
+            portable: [
+                a_tenant_comes_into_a_database_of_others,
+                a_tenant_comes_in_again_under_another_id,
+                what_does_not_fit_is_refused_and_nothing_is_there,
+                an_entity_that_differs_is_named,
+                an_import_that_is_stopped_leaves_a_tenant_to_delete,
+                what_a_plugin_left_is_exported_with_its_history,
+            ],
         }
     };
 }

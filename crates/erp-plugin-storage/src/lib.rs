@@ -12,7 +12,8 @@
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
 //! - [`erase`] takes everything of one tenant away, with [`Erasure`].
-//! - [`copy`] moves everything from one database to another, through [`transfer`], which only it uses.
+//! - [`copy`] moves everything from one database to another, and [`portable`] one tenant, or what a plugin left, into files
+//!   and back, both through [`transfer`].
 //! - Absent is `None` or an outcome's variant, never an error. An error is a fault, and says whether a second try
 //!   may help.
 //!
@@ -34,6 +35,7 @@ mod history;
 mod journal;
 pub mod layout;
 pub mod moves;
+pub mod portable;
 mod records;
 mod registry;
 mod roles;

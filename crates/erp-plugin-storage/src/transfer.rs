@@ -1,7 +1,8 @@
-//! What a copy from one database to another reads and writes: rows as they are stored, in a form that is no backend's.
+//! What a copy from one database to another reads and writes, and what an export does: rows as they are stored, in a form that is no backend's.
 //!
 //! An invocation's transaction cannot do this: rows are taken in as they come, with their versions, times and marks of
-//! deletion, and nothing is checked. So it is a trait beside [`Storage`], and [`copy`](crate::copy) is its only user.
+//! deletion, and nothing is checked. So it is a trait beside [`Storage`], and [`copy`](crate::copy) and
+//! [`portable`](crate::portable) are its only users.
 //!
 //! A row is a list of values, the key first. What one backend keeps and the other derives is not in it: which delivery
 //! is the head of its stream, and the numbers by which a database tells which of two new events came first.
@@ -11,6 +12,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use erp_plugin_model::evolution::Archived;
+use erp_plugin_model::manifest::ManifestError;
 use erp_plugin_model::{EntityRef, EntitySchema, FieldType, TenantId, Value};
 
 use crate::{
@@ -51,6 +54,8 @@ pub enum TenantTable<'e> {
     /// Entity, record, version, verb as its [rank](crate::Verb::rank); when, by whom, caused by, plugin, its version,
     /// invocation, changes.
     History,
+    /// The same of an entity whose table was put aside.
+    Archived(&'e Archived),
     /// The records of an entity, deleted ones as well. Id; version, created at and by, updated at and by, deleted at and
     /// by, then the fields in the schema's order, or the document.
     Records(&'e EntitySchema),
@@ -93,6 +98,17 @@ impl TenantTable<'_> {
             Self::LogLines => "log lines".to_owned(),
             Self::History => "history".to_owned(),
             Self::Records(schema) => schema.name.to_string(),
+            Self::Archived(archived) => archived.kept_as.clone(),
+        }
+    }
+
+    /// The schema of its records.
+    #[must_use]
+    pub fn schema(&self) -> Option<&EntitySchema> {
+        match self {
+            Self::Records(schema) => Some(schema),
+            Self::Archived(archived) => Some(&archived.definition),
+            _ => None,
         }
     }
 
@@ -108,47 +124,129 @@ impl TenantTable<'_> {
             | Self::NumberedEvents
             | Self::UnnumberedEvents
             | Self::Invocations
-            | Self::Records(_) => 1,
+            | Self::Records(_)
+            | Self::Archived(_) => 1,
         }
     }
 
-    /// The types of the columns.
+    /// The columns of a row.
     #[must_use]
-    pub fn columns(&self) -> Vec<FieldType> {
+    pub fn columns(&self) -> Vec<Column> {
         use FieldType::{Boolean, DateTime, Integer, Json, String, Text, Uuid};
-        match self {
-            Self::Activations => vec![String, String, Boolean, Boolean],
-            Self::Subscriptions => vec![String, Integer, String, Boolean],
-            Self::Config => vec![String, String, Text],
-            Self::Roles => vec![String, Text],
-            Self::RoleAssignments => vec![String, String],
-            Self::NumberSeries => vec![String, String, String, Integer],
-            Self::NumberedEvents | Self::UnnumberedEvents => {
-                vec![Integer, Uuid, String, String, Text, String, Uuid, Integer, String, Integer, DateTime]
+        let event = [
+            ("id", Uuid),
+            ("event_type", String),
+            ("key", String),
+            ("payload", Text),
+            ("publisher", String),
+            ("invocation", Uuid),
+            ("ordinal", Integer),
+            ("caused_by", String),
+            ("depth", Integer),
+            ("published_at", DateTime),
+        ];
+        let columns = match self {
+            Self::Activations => {
+                vec![("plugin", String), ("version", String), ("enabled", Boolean), ("tenant_told", Boolean)]
             }
-            Self::Deliveries => {
-                vec![String, String, Integer, Integer, Uuid, String, Integer, Integer, Text, DateTime]
+            Self::Subscriptions => {
+                vec![("plugin", String), ("ordinal", Integer), ("pattern", String), ("own_events", Boolean)]
             }
-            Self::Streams => vec![String, String, Integer, Integer],
-            Self::Invocations => {
-                let mut columns = vec![Uuid, String, String, String, String, DateTime, String];
-                columns.extend([const { Integer }; 8]);
-                columns
+            Self::Config => vec![("plugin", String), ("key", String), ("value", Text)],
+            Self::Roles => vec![("role", String), ("permissions", Text)],
+            Self::RoleAssignments => vec![("user_id", String), ("role", String)],
+            Self::NumberSeries => {
+                vec![("entity", String), ("field", String), ("series", String), ("last_number", Integer)]
             }
-            Self::LogLines => vec![DateTime, Uuid, Integer, String, Integer, Text],
-            Self::History => {
-                vec![String, Uuid, Integer, Integer, DateTime, String, String, String, String, Uuid, Text]
+            Self::NumberedEvents => [("number", Integer)].into_iter().chain(event).collect(),
+            Self::UnnumberedEvents => [("place", Integer)].into_iter().chain(event).collect(),
+            Self::Deliveries => vec![
+                ("plugin", String),
+                ("key", String),
+                ("number", Integer),
+                ("event_number", Integer),
+                ("event", Uuid),
+                ("status", String),
+                ("token", Integer),
+                ("attempts", Integer),
+                ("last_error", Text),
+                ("failed_at", DateTime),
+            ],
+            Self::Streams => {
+                vec![("plugin", String), ("key", String), ("last_number", Integer), ("token", Integer)]
             }
-            Self::Records(schema) => {
-                let mut columns = vec![Uuid, Integer, DateTime, String, DateTime, String, DateTime, String];
-                if schema.is_dynamic() {
-                    columns.push(Json);
-                }
-                columns.extend(schema.fields().iter().map(|field| field.field_type.clone()));
-                columns
+            Self::Invocations => vec![
+                ("id", Uuid),
+                ("plugin", String),
+                ("plugin_version", String),
+                ("trigger", String),
+                ("caused_by", String),
+                ("started_at", DateTime),
+                ("error", String),
+                ("fuel", Integer),
+                ("micros", Integer),
+                ("peak_memory", Integer),
+                ("host_calls", Integer),
+                ("rows_read", Integer),
+                ("rows_written", Integer),
+                ("bytes", Integer),
+                ("events", Integer),
+            ],
+            Self::LogLines => vec![
+                ("at", DateTime),
+                ("invocation", Uuid),
+                ("ordinal", Integer),
+                ("plugin", String),
+                ("level", Integer),
+                ("message", Text),
+            ],
+            Self::History => vec![
+                ("entity", String),
+                ("record", Uuid),
+                ("version", Integer),
+                ("verb", Integer),
+                ("at", DateTime),
+                ("changed_by", String),
+                ("caused_by", String),
+                ("plugin", String),
+                ("plugin_version", String),
+                ("invocation", Uuid),
+                ("changes", Text),
+            ],
+            Self::Records(_) | Self::Archived(_) => vec![
+                ("id", Uuid),
+                ("version", Integer),
+                ("created_at", DateTime),
+                ("created_by", String),
+                ("updated_at", DateTime),
+                ("updated_by", String),
+                ("deleted_at", DateTime),
+                ("deleted_by", String),
+            ],
+        };
+        let columns =
+            columns.into_iter().map(|(name, field_type)| Column { name: name.to_owned(), field_type });
+        let mut columns: Vec<Column> = columns.collect();
+        if let Some(schema) = self.schema() {
+            if schema.is_dynamic() {
+                columns.push(Column { name: "data".to_owned(), field_type: Json });
             }
+            columns.extend(schema.fields().iter().map(|field| Column {
+                name: field.column().to_owned(),
+                field_type: field.field_type.clone(),
+            }));
         }
+        columns
     }
+}
+
+/// A column of a [`Row`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name, which is the database's own but for those of events and their numbers: those a backend may call otherwise.
+    pub name: String,
+    /// The type of its values.
+    pub field_type: FieldType,
 }
 
 /// An entity's table, as it was made.
@@ -160,6 +258,16 @@ pub struct EntityTable {
     pub dynamic: bool,
     /// Its schema, as [`EntitySchema::to_definition`] writes it; empty for a dynamic one.
     pub definition: String,
+}
+
+impl EntityTable {
+    /// The entity's schema.
+    pub fn schema(&self) -> Result<EntitySchema, ManifestError> {
+        if self.dynamic {
+            return Ok(EntitySchema::dynamic(self.name.clone()));
+        }
+        EntitySchema::from_definition(&self.name, &self.definition)
+    }
 }
 
 /// A storage that can be copied from and to.
@@ -205,6 +313,12 @@ pub trait TenantTransfer: Transaction {
     /// `transfer::dispatch_goes_on_where_the_source_stopped`, `transfer::what_arrived_can_be_worked_with`,
     /// `transfer::rows_are_taken_in_only_where_tables_may_be_made`.
     async fn import(&mut self, table: TenantTable<'_>, rows: &[Row]) -> StorageResult<()>;
+
+    /// The greatest number that an event has, whichever tenant's it is; 0 when none has one. None is given a number until
+    /// this transaction ends. Takes a transaction in [`Mode::Migrate`](crate::Mode::Migrate).
+    ///
+    /// Held by `portable::a_tenant_comes_into_a_database_of_others`.
+    async fn last_event_number(&mut self) -> StorageResult<i64>;
 }
 
 /// What a copy does on the system's own tables, beyond what a host does there.

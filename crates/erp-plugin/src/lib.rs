@@ -35,9 +35,9 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    DeletionReceipt, DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles,
-    ParkedDelivery, PlannedStep, PluginHost, PluginHostBuilder, PluginSummary, Records, SchemaPlan,
-    SchemaStatus, WrittenRecord, plugin_name_from_file,
+    ArchivedPlugin, DeletionReceipt, DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport,
+    Obstacles, ParkedDelivery, PlannedStep, PluginHost, PluginHostBuilder, PluginState, PluginSummary,
+    PurgedPlugin, Records, SchemaPlan, SchemaStatus, WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,

@@ -15,6 +15,7 @@ pub mod filters;
 pub mod history;
 pub mod isolation;
 pub mod journal;
+pub mod portable;
 pub mod property;
 pub mod queries;
 pub mod records;

@@ -22,7 +22,7 @@ use crate::fixture::{
 };
 use crate::killed::Killed;
 
-fn storage(transfer: &Arc<dyn Transfer>) -> Arc<dyn Storage> {
+pub(super) fn storage(transfer: &Arc<dyn Transfer>) -> Arc<dyn Storage> {
     Arc::clone(transfer) as Arc<dyn Storage>
 }
 
@@ -36,7 +36,7 @@ fn assert_equal(report: &CopyReport) {
 }
 
 /// Every table of a tenant.
-fn tables(entities: &Entities) -> Vec<TenantTable<'_>> {
+pub(super) fn tables(entities: &Entities) -> Vec<TenantTable<'_>> {
     let records = [&entities.code, &entities.sample, &entities.note];
     records
         .map(|entity| TenantTable::Records(entity.schema()))
@@ -45,7 +45,7 @@ fn tables(entities: &Entities) -> Vec<TenantTable<'_>> {
         .collect()
 }
 
-async fn rows(
+pub(super) async fn rows(
     transfer: &Arc<dyn Transfer>,
     name: &str,
     table: TenantTable<'_>,
@@ -191,7 +191,7 @@ pub async fn what_arrived_can_be_worked_with(source: Arc<dyn Transfer>, target: 
 
 /// Works everything off, and returns what was delivered, stream by stream in its order: which of two streams has its turn
 /// first, a backend may decide. One delivery ends with its second attempt only.
-async fn deliveries(storage: &Arc<dyn Storage>) -> Vec<Delivery> {
+pub(super) async fn deliveries(storage: &Arc<dyn Storage>) -> Vec<Delivery> {
     let mut all = Vec::new();
     for round in 0.. {
         let claimed = work(storage).await;

@@ -22,7 +22,7 @@ use crate::client::Client;
 use crate::columns::ColumnType;
 use crate::connection::As;
 use crate::error::{Error, Result};
-use crate::names::{read_boolean, read_plugin, read_tenant, read_text, read_time};
+use crate::names::{read_boolean, read_integer, read_plugin, read_tenant, read_text, read_time};
 use crate::row::raw;
 use crate::schema::{self, LOCK_LEDGER};
 use crate::sql::Parameter;
@@ -70,6 +70,17 @@ impl TenantTransfer for PostgresTransaction {
         let client = self.session.client();
         let work = import(&client, &self.tenant, table, rows);
         self.session.write("import", work).await
+    }
+
+    async fn last_event_number(&mut self) -> StorageResult<i64> {
+        schema::check_mode(self.session.mode()).map_err(|error| error.at("last event number"))?;
+        let client = self.session.client();
+        let work = async {
+            // Whoever numbers events changes this row.
+            let sql = "SELECT last_seq FROM erp_plugin.dispatcher WHERE single FOR UPDATE";
+            read_integer(&client.one(sql, &[]).await?, 0)
+        };
+        self.session.write("last event number", work).await
     }
 }
 
@@ -150,7 +161,11 @@ async fn export(
         _ => None,
     };
     let stored = table.columns();
-    let stored = stored.iter().skip(usize::from(place.is_some())).map(ColumnType::of).collect::<Vec<_>>();
+    let stored = stored
+        .iter()
+        .skip(usize::from(place.is_some()))
+        .map(|own| ColumnType::of(&own.field_type))
+        .collect::<Vec<_>>();
     let rows = client.rows_text(&tables::select(table, after.is_some()), &parameters).await?;
     let mut exported = Vec::with_capacity(rows.len());
     for row in &rows {

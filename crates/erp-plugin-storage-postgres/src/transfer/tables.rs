@@ -12,20 +12,6 @@ use crate::columns::ColumnType;
 use crate::connection::quote;
 use crate::statements::{Text, table as named};
 
-/// What an event has beside its number.
-const EVENT: [&str; 10] = [
-    "id",
-    "event_type",
-    "key",
-    "payload",
-    "publisher",
-    "invocation",
-    "ordinal",
-    "caused_by",
-    "depth",
-    "published_at",
-];
-
 /// How the rows of a table are read: tenant, how many, and after which key. An unnumbered event comes without its first
 /// value, its place, and takes as key how many are passed over.
 pub(super) fn select(table: TenantTable<'_>, after: bool) -> Text {
@@ -41,7 +27,7 @@ pub(super) fn select(table: TenantTable<'_>, after: bool) -> Text {
     let mut types = vec![Type::TEXT, Type::INT8];
     if after {
         let key = table.columns();
-        types.extend(key.iter().take(table.key()).map(|field| ColumnType::of(field).parameter()));
+        types.extend(key.iter().take(table.key()).map(|own| ColumnType::of(&own.field_type).parameter()));
     }
     if unnumbered {
         let offset = if after { " OFFSET $3" } else { "" };
@@ -60,7 +46,8 @@ pub(super) fn select(table: TenantTable<'_>, after: bool) -> Text {
 /// How the rows of a table are written: tenant, then an array for each column, then one for each fold.
 pub(super) fn insert(table: TenantTable<'_>) -> Text {
     let mut stored = columns(table);
-    let mut types: Vec<ColumnType> = table.columns().iter().map(ColumnType::of).collect();
+    let mut types: Vec<ColumnType> =
+        table.columns().iter().map(|own| ColumnType::of(&own.field_type)).collect();
     if let TenantTable::Records(schema) = table {
         for (name, _) in folded(schema) {
             stored.push(name);
@@ -101,79 +88,20 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::LogLines => "log_lines",
         TenantTable::History => "record_history",
         TenantTable::Records(schema) => return named(&schema.name.table()),
+        TenantTable::Archived(archived) => return named(&archived.kept_as),
     })
 }
 
-/// The columns of a row in its order.
+/// The columns of a row in its order, as this database has them.
 fn columns(table: TenantTable<'_>) -> Vec<String> {
-    let system: &[&str] = match table {
-        TenantTable::Activations => &["plugin", "version", "enabled", "tenant_told"],
-        TenantTable::Subscriptions => &["plugin", "ordinal", "pattern", "own_events"],
-        TenantTable::Config => &["plugin", "key", "value"],
-        TenantTable::Roles => &["role", "permissions"],
-        TenantTable::RoleAssignments => &["user_id", "role"],
-        TenantTable::NumberSeries => &["entity", "field", "series", "last_number"],
-        TenantTable::NumberedEvents => {
-            return ["seq"].into_iter().chain(EVENT).map(str::to_owned).collect();
+    let column = |name: String| match (table, name.as_str()) {
+        (TenantTable::NumberedEvents, "number") | (TenantTable::Deliveries, "event_number") => {
+            "seq".to_owned()
         }
-        TenantTable::UnnumberedEvents => {
-            return ["xact"].into_iter().chain(EVENT).map(str::to_owned).collect();
-        }
-        TenantTable::Deliveries => &[
-            "plugin",
-            "key",
-            "number",
-            "seq",
-            "event",
-            "status",
-            "token",
-            "attempts",
-            "last_error",
-            "failed_at",
-        ],
-        TenantTable::Streams => &["plugin", "key", "last_number", "token"],
-        TenantTable::Invocations => &[
-            "id",
-            "plugin",
-            "plugin_version",
-            "trigger",
-            "caused_by",
-            "started_at",
-            "error",
-            "fuel",
-            "micros",
-            "peak_memory",
-            "host_calls",
-            "rows_read",
-            "rows_written",
-            "bytes",
-            "events",
-        ],
-        TenantTable::LogLines => &["at", "invocation", "ordinal", "plugin", "level", "message"],
-        TenantTable::History => &[
-            "entity",
-            "record",
-            "version",
-            "verb",
-            "at",
-            "changed_by",
-            "caused_by",
-            "plugin",
-            "plugin_version",
-            "invocation",
-            "changes",
-        ],
-        TenantTable::Records(schema) => return record(schema),
+        (TenantTable::UnnumberedEvents, "place") => "xact".to_owned(),
+        _ => quote(&name),
     };
-    system.iter().map(|name| (*name).to_owned()).collect()
-}
-
-fn record(schema: &EntitySchema) -> Vec<String> {
-    let system = SystemField::ALL.into_iter().map(|field| field.as_str().to_owned());
-    let deleted = ["deleted_at", "deleted_by"].map(str::to_owned);
-    let document = schema.is_dynamic().then(|| quote("data"));
-    let fields = schema.fields().iter().map(|field| quote(field.column()));
-    system.chain(deleted).chain(document).chain(fields).collect()
+    table.columns().into_iter().map(|own| column(own.name)).collect()
 }
 
 /// The columns of folds, and the places in a row of what they fold.

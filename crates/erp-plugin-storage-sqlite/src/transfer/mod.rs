@@ -60,6 +60,14 @@ impl TenantTransfer for SqliteTransaction {
         let Self { session, tenant, .. } = self;
         session.migrate("import", |connection| import(connection, tenant, table, rows))
     }
+
+    async fn last_event_number(&mut self) -> StorageResult<i64> {
+        // Whoever may make tables is the only writer.
+        self.session.migrate("last event number", |connection| {
+            let sql = "SELECT coalesce(max(seq), 0) FROM outbox";
+            Ok(connection.prepare_cached(sql)?.query_row((), |row| row.get(0))?)
+        })
+    }
 }
 
 #[async_trait]
@@ -135,7 +143,11 @@ fn export(
         _ => None,
     };
     let stored = table.columns();
-    let stored = stored.iter().skip(usize::from(place.is_some())).map(ColumnType::of).collect::<Vec<_>>();
+    let stored = stored
+        .iter()
+        .skip(usize::from(place.is_some()))
+        .map(|own| ColumnType::of(&own.field_type))
+        .collect::<Vec<_>>();
     let mut exported = Vec::new();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {

@@ -9,19 +9,6 @@ use erp_plugin_storage::transfer::TenantTable;
 
 use crate::statements::quote;
 
-/// What an event has beside its number.
-const EVENT: [&str; 10] = [
-    "id",
-    "event_type",
-    "key",
-    "payload",
-    "publisher",
-    "invocation",
-    "ordinal",
-    "caused_by",
-    "depth",
-    "published_at",
-];
 /// The event's id stands in its own row.
 const EVENT_OF_DELIVERY: &str = "o.id";
 
@@ -111,78 +98,21 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::LogLines => "log_lines",
         TenantTable::History => "record_history",
         TenantTable::Records(schema) => return quote(&schema.name.table()),
+        TenantTable::Archived(archived) => return quote(&archived.kept_as),
     };
     name.to_owned()
 }
 
-/// The columns of a row in its order; of an unnumbered event those behind its place.
+/// The columns of a row in its order, as this database has them; of an unnumbered event those behind its place.
 fn columns(table: TenantTable<'_>) -> Vec<String> {
-    let system: &[&str] = match table {
-        TenantTable::Activations => &["plugin", "version", "enabled", "tenant_told"],
-        TenantTable::Subscriptions => &["plugin", "ordinal", "pattern", "own_events"],
-        TenantTable::Config => &["plugin", "key", "value"],
-        TenantTable::Roles => &["role", "permissions"],
-        TenantTable::RoleAssignments => &["user_id", "role"],
-        TenantTable::NumberSeries => &["entity", "field", "series", "last_number"],
-        TenantTable::NumberedEvents => {
-            return ["seq"].into_iter().chain(EVENT).map(str::to_owned).collect();
-        }
-        TenantTable::UnnumberedEvents => &EVENT,
-        TenantTable::Deliveries => &[
-            "plugin",
-            "key",
-            "number",
-            "event",
-            EVENT_OF_DELIVERY,
-            "status",
-            "token",
-            "attempts",
-            "last_error",
-            "failed_at",
-        ],
-        TenantTable::Streams => &["plugin", "key", "last_number", "token"],
-        TenantTable::Invocations => &[
-            "id",
-            "plugin",
-            "plugin_version",
-            "trigger",
-            "caused_by",
-            "started_at",
-            "error",
-            "fuel",
-            "micros",
-            "peak_memory",
-            "host_calls",
-            "rows_read",
-            "rows_written",
-            "bytes",
-            "events",
-        ],
-        TenantTable::LogLines => &["at", "invocation", "ordinal", "plugin", "level", "message"],
-        TenantTable::History => &[
-            "entity",
-            "record",
-            "version",
-            "verb",
-            "at",
-            "changed_by",
-            "caused_by",
-            "plugin",
-            "plugin_version",
-            "invocation",
-            "changes",
-        ],
-        TenantTable::Records(schema) => return record(schema),
+    let column = |name: String| match (table, name.as_str()) {
+        (TenantTable::NumberedEvents, "number") => "seq".to_owned(),
+        (TenantTable::Deliveries, "event") => EVENT_OF_DELIVERY.to_owned(),
+        (TenantTable::Deliveries, "event_number") => "event".to_owned(),
+        _ => quote(&name),
     };
-    system.iter().map(|name| (*name).to_owned()).collect()
-}
-
-fn record(schema: &EntitySchema) -> Vec<String> {
-    let system = SystemField::ALL.into_iter().map(|field| field.as_str().to_owned());
-    let deleted = ["deleted_at", "deleted_by"].map(str::to_owned);
-    let document = schema.is_dynamic().then(|| quote("data"));
-    let fields = schema.fields().iter().map(|field| quote(field.column()));
-    system.chain(deleted).chain(document).chain(fields).collect()
+    let skipped = usize::from(matches!(table, TenantTable::UnnumberedEvents));
+    table.columns().into_iter().skip(skipped).map(|own| column(own.name)).collect()
 }
 
 /// The columns of folds, and the places in a row of what they fold.

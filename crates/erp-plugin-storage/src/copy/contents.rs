@@ -47,11 +47,7 @@ impl Contents {
     /// The schema of each table.
     pub(super) fn schemas(&self) -> Result<Vec<EntitySchema>, CopyError> {
         let read = |table: &EntityTable| {
-            if table.dynamic {
-                return Ok(EntitySchema::dynamic(table.name.clone()));
-            }
-            EntitySchema::from_definition(&table.name, &table.definition)
-                .map_err(|error| CopyError::Schema { entity: table.name.clone(), source: error })
+            table.schema().map_err(|error| CopyError::Schema { entity: table.name.clone(), source: error })
         };
         self.tables.iter().map(read).collect()
     }

@@ -144,28 +144,28 @@ struct Position {
 }
 
 /// All that belongs to a tenant, in the order in which it is taken in.
-fn tables(schemas: &[EntitySchema]) -> impl Iterator<Item = TenantTable<'_>> {
+pub(crate) fn tables(schemas: &[EntitySchema]) -> impl Iterator<Item = TenantTable<'_>> {
     schemas.iter().map(TenantTable::Records).chain(TenantTable::SYSTEM)
 }
 
 /// Copying is the platform's own work, in every tenant that there is.
-fn scope() -> PlatformScope {
+pub(crate) fn scope() -> PlatformScope {
     PlatformScope::granted_by_host()
 }
 
-fn tenant_scope(tenant: &TenantId) -> TenantScope {
+pub(crate) fn tenant_scope(tenant: &TenantId) -> TenantScope {
     TenantScope::granted_by_host(tenant.clone())
 }
 
-fn reading() -> TransactionOptions {
+pub(crate) fn reading() -> TransactionOptions {
     options(Mode::Read)
 }
 
-fn writing() -> TransactionOptions {
+pub(crate) fn writing() -> TransactionOptions {
     options(Mode::Write)
 }
 
-fn making() -> TransactionOptions {
+pub(crate) fn making() -> TransactionOptions {
     options(Mode::Migrate)
 }
 

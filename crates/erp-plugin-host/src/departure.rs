@@ -1,0 +1,221 @@
+//! How a plugin leaves: archived, which can be taken back, and then purged, which cannot.
+//!
+//! An archived plugin does not run, and its tables lie under other names: whoever did not hear of it finds none and looks
+//! again, so nothing can be written any more. Whoever is stopped half-way begins again and goes on. Installing the plugin
+//! brings its tables back.
+
+use erp_plugin_model::evolution::{self, Archived};
+use erp_plugin_model::manifest::EntityAccess;
+use erp_plugin_model::schema::FieldType;
+use erp_plugin_model::{ErrorCode, HostError, PluginName, TenantId};
+use erp_plugin_storage::{Altered, ErrorKind, erase, evolve};
+
+use crate::error::HostResult;
+use crate::host::Inner;
+
+/// How often tables are looked up again because somebody changed them meanwhile.
+const MAX_ROUNDS: u32 = 10;
+
+/// Where a plugin stands on the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginState {
+    /// The plugin.
+    pub name: PluginName,
+    /// The version that runs; `None` of one that was archived.
+    pub active: Option<semver::Version>,
+    /// Every version that was installed, in the order of installation.
+    pub versions: Vec<semver::Version>,
+    /// The tenants in which it is enabled.
+    pub enabled_in: Vec<TenantId>,
+}
+
+/// What was done when a plugin was archived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArchivedPlugin {
+    /// The plugin.
+    pub name: PluginName,
+    /// The version that ran; `None` when an earlier run had stopped it already.
+    pub version: Option<semver::Version>,
+    /// The tenants in which it was enabled.
+    pub disabled_in: Vec<TenantId>,
+    /// All that is kept of its tables, what earlier versions left behind as well.
+    pub kept: Vec<Archived>,
+}
+
+/// What was done when a plugin was purged: the only trace of its data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PurgedPlugin {
+    /// The plugin.
+    pub name: PluginName,
+    /// The tables and columns that were dropped.
+    pub dropped: Vec<Archived>,
+    /// How many rows it had in the system's own tables, in all tenants.
+    pub rows: u64,
+    /// How many versions of it were installed.
+    pub versions: u64,
+}
+
+impl Inner {
+    /// Every plugin that is or was installed, by name.
+    pub(crate) async fn plugin_states(&self) -> HostResult<Vec<PluginState>> {
+        let mut platform = self.look_at_platform().await?;
+        let active = platform.active_versions().await?;
+        let mut states: Vec<PluginState> = Vec::new();
+        for version in platform.versions().await? {
+            match states.iter_mut().find(|state| state.name == version.name) {
+                Some(state) => state.versions.push(version.version),
+                None => states.push(PluginState {
+                    active: active.iter().find(|own| own.0 == version.name).map(|own| own.1.clone()),
+                    versions: vec![version.version],
+                    enabled_in: platform.enabled_in(&version.name).await?,
+                    name: version.name,
+                }),
+            }
+        }
+        platform.rollback().await?;
+        states.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(states)
+    }
+
+    /// Takes a plugin out of use in every tenant, and puts its tables aside.
+    pub(crate) async fn archive_plugin(&self, plugin: &PluginName) -> HostResult<ArchivedPlugin> {
+        let _one_at_a_time = self.installing.lock().await;
+        self.look_again().await?;
+        let installed = self.catalog.get(plugin);
+        if installed.is_none() && !self.has_tables(plugin).await? {
+            return Err(self.not_installed(plugin).await?.into());
+        }
+        self.check_unreferenced(plugin)?;
+        let disabled_in = self.disable_everywhere(plugin).await?;
+        let mut platform = self.change_platform().await?;
+        platform.deactivate(plugin).await?;
+        platform.commit().await?;
+        self.look_again().await?;
+        self.put_tables_aside(plugin).await?;
+        let mut platform = self.look_at_platform().await?;
+        let kept = platform.archived(plugin).await?;
+        platform.rollback().await?;
+        let version = installed.map(|installed| installed.record.version.clone());
+        Ok(ArchivedPlugin { name: plugin.clone(), version, disabled_in, kept })
+    }
+
+    /// Removes for good what an archived plugin has left: its tables, what it has in every tenant, and its versions.
+    pub(crate) async fn purge_plugin(&self, plugin: &PluginName) -> HostResult<PurgedPlugin> {
+        let _one_at_a_time = self.installing.lock().await;
+        self.look_again().await?;
+        if self.catalog.get(plugin).is_some() || self.has_tables(plugin).await? {
+            return Err(HostError::new(
+                ErrorCode::Rejected,
+                format!("{plugin} is in use; archive it first: erp-plugin plugins archive {plugin}"),
+            )
+            .into());
+        }
+        let mut platform = self.look_at_platform().await?;
+        let is_known = platform.versions().await?.iter().any(|version| version.name == *plugin)
+            || !platform.archived(plugin).await?.is_empty();
+        platform.rollback().await?;
+        if !is_known {
+            return Err(HostError::not_found(format!(
+                "no plugin {plugin} is or was installed; there is nothing to purge"
+            ))
+            .into());
+        }
+        self.check_unreferenced(plugin)?;
+        let dropped = self.purge_archived(plugin).await?;
+        let tenants = self.tenants().await?;
+        let rows = erase::erase_plugin(&*self.services.storage, plugin, &tenants).await?;
+        // Last: while a version is there, whoever was stopped can begin again.
+        let mut platform = self.change_platform().await?;
+        let versions = platform.remove_versions(plugin).await?;
+        platform.commit().await?;
+        self.look_again().await?;
+        Ok(PurgedPlugin { name: plugin.clone(), dropped, rows, versions })
+    }
+
+    async fn has_tables(&self, plugin: &PluginName) -> HostResult<bool> {
+        let mut platform = self.look_at_platform().await?;
+        let entities = platform.entities(plugin).await?;
+        platform.rollback().await?;
+        Ok(!entities.is_empty())
+    }
+
+    async fn not_installed(&self, plugin: &PluginName) -> HostResult<HostError> {
+        let was_there = self.plugin_states().await?.iter().any(|state| state.name == *plugin);
+        Ok(if was_there {
+            HostError::new(
+                ErrorCode::Rejected,
+                format!("{plugin} is archived already; purge it, or install it to bring it back"),
+            )
+        } else {
+            HostError::not_found(format!("no plugin {plugin} is installed; there is nothing to archive"))
+        })
+    }
+
+    /// Refuses when another plugin that runs needs an entity of this one.
+    fn check_unreferenced(&self, plugin: &PluginName) -> Result<(), HostError> {
+        let mut needs = Vec::new();
+        for other in self.catalog.all().iter().filter(|other| other.name() != plugin) {
+            for entity in other.declared() {
+                for field in entity.fields() {
+                    if let FieldType::Reference { target, .. } = &field.field_type
+                        && target.plugin == *plugin
+                    {
+                        needs.push(format!("{}.{} refers to {target}", entity.name, field.name));
+                    }
+                }
+            }
+            for (entity, access) in other.granted.entities.iter().filter(|own| own.0.plugin == *plugin) {
+                let verb = match access {
+                    EntityAccess::Read => "reads",
+                    EntityAccess::Write => "writes",
+                };
+                needs.push(format!("{} {verb} {entity}", other.name()));
+            }
+        }
+        if needs.is_empty() {
+            return Ok(());
+        }
+        needs.sort();
+        Err(HostError::new(
+            ErrorCode::Rejected,
+            format!(
+                "others need {plugin}: {}; archive them first, or install versions that do not",
+                needs.join(", ")
+            ),
+        ))
+    }
+
+    async fn disable_everywhere(&self, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
+        let mut platform = self.look_at_platform().await?;
+        let tenants = platform.enabled_in(plugin).await?;
+        platform.rollback().await?;
+        for tenant in &tenants {
+            let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
+            self.set_enabled(tenant, plugin, false).await?;
+        }
+        Ok(tenants)
+    }
+
+    async fn put_tables_aside(&self, plugin: &PluginName) -> HostResult<()> {
+        for _ in 0..MAX_ROUNDS {
+            let mut platform = self.look_at_platform().await?;
+            let entities = platform.entities(plugin).await?;
+            platform.rollback().await?;
+            if entities.is_empty() {
+                return Ok(());
+            }
+            for step in evolution::leave(&entities) {
+                match evolve::make(&*self.services.storage, &step, &[]).await {
+                    Ok(Altered::Done | Altered::Elsewhere | Altered::DoesNotFit) => {}
+                    Err(error) if error.kind == ErrorKind::SchemaChanged => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Err(HostError::new(
+            ErrorCode::Unavailable,
+            format!("the tables of {plugin} are changed by somebody else; archive it again"),
+        )
+        .into())
+    }
+}

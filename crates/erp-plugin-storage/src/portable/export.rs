@@ -1,0 +1,187 @@
+//! Out of a database.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use erp_plugin_model::evolution::Archived;
+use erp_plugin_model::{EntitySchema, PluginName, TenantId, Value};
+
+use super::PAGE;
+use super::contents::{Contents, EntityOf, FORMAT, PluginOf, TenantOf, VERSION};
+use super::error::PortableError;
+use super::folder::Writer;
+use super::json;
+use crate::copy::{reading, scope, tables, tenant_scope};
+use crate::transfer::{TenantTable, TenantTransfer, Transfer};
+use crate::{ErrorKind, StorageError};
+
+/// Exports everything of a tenant, as it is in this moment, into a folder that is not there yet. Others go on meanwhile.
+/// Files are written by the calling task. `progress` is told of every page: the table, and how many rows.
+pub async fn export_tenant(
+    storage: &dyn Transfer,
+    tenant: &TenantId,
+    at: DateTime<Utc>,
+    folder: &Path,
+    progress: &mut (dyn FnMut(&str, u64) + Send),
+) -> Result<Contents, PortableError> {
+    let mut platform = storage.begin_platform_transfer(scope(), reading()).await?;
+    let tenants = platform.tenants_with_times().await?;
+    let suspended = platform.suspended_tenants().await?.contains(tenant);
+    let active = platform.active_versions().await?;
+    let entities = platform.entity_tables().await?;
+    platform.rollback().await?;
+    let created_at = tenants.iter().find(|own| own.0 == *tenant).map(|own| own.1);
+    let created_at = created_at
+        .ok_or_else(|| PortableError::not_found(format!("no tenant {tenant}; there is nothing to export")))?;
+    let schemas = entities.iter().map(|table| table.schema().map_err(unreadable));
+    let schemas = schemas.collect::<Result<Vec<EntitySchema>, _>>()?;
+
+    let mut writer = Writer::begin(folder)?;
+    let mut own = storage.begin_transfer(&tenant_scope(tenant), reading()).await?;
+    let mut with_records = Vec::new();
+    for table in tables(&schemas) {
+        let file = format!("{}.jsonl", table.name().replace(' ', "-"));
+        let rows = write(&mut *own, (table, &file), Part::All, &mut writer, progress).await?;
+        if let (TenantTable::Records(schema), true) = (table, rows > 0) {
+            with_records.push(entity_of(schema));
+        }
+    }
+    let plugins = plugins_of(&mut *own, &active).await?;
+    own.rollback(None).await?;
+    writer.finish(|files| Contents {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        exported_at: at.to_rfc3339(),
+        tenant: Some(TenantOf { id: tenant.to_string(), created_at: created_at.to_rfc3339(), suspended }),
+        plugins,
+        entities: with_records,
+        files,
+    })
+}
+
+/// Exports what an archived plugin has left in every tenant: the records of its entities, deleted ones as well, with their
+/// history, its configuration and number series.
+pub async fn export_plugin(
+    storage: &dyn Transfer,
+    plugin: &PluginName,
+    at: DateTime<Utc>,
+    folder: &Path,
+    progress: &mut (dyn FnMut(&str, u64) + Send),
+) -> Result<Contents, PortableError> {
+    let mut platform = storage.begin_platform_transfer(scope(), reading()).await?;
+    let is_active = platform.active_versions().await?.iter().any(|own| own.0 == *plugin);
+    let has_tables = !platform.entities(plugin).await?.is_empty();
+    let archived = platform.archived(plugin).await?;
+    let versions = platform.versions().await?;
+    let tenants = platform.tenants().await?;
+    platform.rollback().await?;
+    let last = versions.iter().rev().find(|own| own.name == *plugin).map(|own| own.version.to_string());
+    if is_active || has_tables || (last.is_none() && archived.is_empty()) {
+        return Err(PortableError::not_found(format!("{plugin} is not archived; archive it first")));
+    }
+    let archived: Vec<Archived> = archived.into_iter().filter(Archived::is_entity).collect();
+
+    let mut writer = Writer::begin(folder)?;
+    for tenant in &tenants {
+        let mut own = storage.begin_transfer(&tenant_scope(tenant), reading()).await?;
+        for kept in &archived {
+            let table = TenantTable::Archived(kept);
+            // Its entity's name, unless an earlier version left one of that name behind as well.
+            let is_last = archived.iter().rev().find(|own| own.entity == kept.entity) == Some(kept);
+            let name = if is_last { kept.entity.to_string() } else { table.name() };
+            let file = format!("{tenant}/{name}.jsonl");
+            write(&mut *own, (table, &file), Part::All, &mut writer, progress).await?;
+        }
+        let own_name = Value::Text(plugin.to_string());
+        let prefix = format!("{plugin}.");
+        for (table, part) in [
+            (TenantTable::Config, Part::Of(&own_name)),
+            (TenantTable::NumberSeries, Part::Beginning(&prefix)),
+            (TenantTable::History, Part::Beginning(&prefix)),
+        ] {
+            let file = format!("{tenant}/{}.jsonl", table.name().replace(' ', "-"));
+            write(&mut *own, (table, &file), part, &mut writer, progress).await?;
+        }
+        own.rollback(None).await?;
+    }
+    writer.finish(|files| Contents {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        exported_at: at.to_rfc3339(),
+        tenant: None,
+        plugins: vec![PluginOf { name: plugin.to_string(), version: last }],
+        entities: archived.iter().map(|kept| entity_of(&kept.definition)).collect(),
+        files,
+    })
+}
+
+/// Which rows of a table.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    All,
+    /// Those whose first value this is.
+    Of(&'a Value),
+    /// Those whose first value begins so.
+    Beginning(&'a str),
+}
+
+impl Part<'_> {
+    fn has(self, first: &Value) -> bool {
+        match (self, first) {
+            (Self::All, _) => true,
+            (Self::Of(own), first) => own == first,
+            (Self::Beginning(own), Value::Text(first)) => first.starts_with(own),
+            (Self::Beginning(_), _) => false,
+        }
+    }
+}
+
+async fn write(
+    own: &mut dyn TenantTransfer,
+    (table, file): (TenantTable<'_>, &str),
+    part: Part<'_>,
+    writer: &mut Writer,
+    progress: &mut (dyn FnMut(&str, u64) + Send),
+) -> Result<u64, PortableError> {
+    let (columns, name) = (json::columns(table), table.name());
+    let (mut last, mut written): (Option<Vec<Value>>, u64) = (None, 0);
+    loop {
+        let rows = own.export(table, last.as_deref(), PAGE).await?;
+        let Some(end) = rows.last() else { return Ok(written) };
+        last = Some(end.iter().take(table.key()).cloned().collect());
+        let before = written;
+        for row in rows.iter().filter(|row| row.first().is_some_and(|first| part.has(first))) {
+            writer.line(file, &name, &json::write(&columns, row))?;
+            written += 1;
+        }
+        progress(&name, written - before);
+    }
+}
+
+/// The plugins that stand somewhere in the tenant.
+async fn plugins_of(
+    own: &mut dyn TenantTransfer,
+    active: &[(PluginName, semver::Version)],
+) -> Result<Vec<PluginOf>, PortableError> {
+    let rows = own.export(TenantTable::Activations, None, u32::MAX).await?;
+    let plugin = |row: &Vec<Value>| match row.first() {
+        Some(Value::Text(name)) => {
+            let version = active.iter().find(|own| own.0.as_str() == name).map(|own| own.1.to_string());
+            Some(PluginOf { name: name.clone(), version })
+        }
+        _ => None,
+    };
+    Ok(rows.iter().filter_map(plugin).collect())
+}
+
+fn entity_of(schema: &EntitySchema) -> EntityOf {
+    let definition = (!schema.is_dynamic()).then(|| schema.to_definition());
+    EntityOf {
+        name: schema.name.to_string(),
+        definition: definition.and_then(|text| serde_json::from_str(&text).ok()),
+    }
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StorageError {
+    StorageError::with_source(ErrorKind::Corrupt, "entity definition", error)
+}
