@@ -12,6 +12,7 @@ mod events;
 mod faults;
 mod hostile;
 mod interface;
+mod leaving;
 mod lifecycle;
 mod limits;
 mod rights;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use erp_plugin::{HostFailure, Identity, InstallOptions, RecordId, TenantId, UserId, Version};
-use erp_plugin_model::Manifest;
 use erp_plugin_tests::{Database, Platform, TENANT, guests, together};
 use serde_json::{Value as Json, json};
 
@@ -15,17 +14,6 @@ fn system() -> Identity {
 
 fn consent() -> InstallOptions {
     InstallOptions { consent: vec!["inventory.item.discontinued".to_owned()], ..InstallOptions::default() }
-}
-
-/// The plugin `inventory` with some keys of its manifest otherwise.
-fn inventory(version: &str, change: impl FnOnce(&mut Json)) -> Vec<u8> {
-    let component = guests::plugin("inventory");
-    let manifest = erp_plugin_package::manifest::read(&component).unwrap().unwrap();
-    let mut json: Json = serde_json::from_slice(&manifest.to_canonical_json()).unwrap();
-    json["plugin"]["version"] = json!(version);
-    change(&mut json);
-    let manifest = Manifest::from_json(json.to_string().as_bytes()).unwrap();
-    erp_plugin_package::manifest::embed(&component, &manifest).unwrap()
 }
 
 async fn with_an_item(platform: &Platform) -> Json {
@@ -86,7 +74,7 @@ async fn a_version_that_asks_for_more_does_not_get_it_until_it_is_accepted() {
     let platform = Platform::new().await;
     with_an_item(&platform).await;
     let asks = |version: &str| {
-        inventory(version, |manifest| {
+        guests::changed("inventory", version, |manifest| {
             manifest["capabilities"]["events-publish"] = json!(["inventory.*", "order.created"]);
             manifest["capabilities"]["dynamic-entities"] = json!(true);
         })

@@ -58,6 +58,18 @@ pub fn with_manifest(component: &[u8], name: &str, rest: &str) -> Vec<u8> {
     erp_plugin_package::manifest::embed(component, &manifest).unwrap()
 }
 
+/// An example plugin as another version of itself, with some of its manifest's JSON otherwise.
+#[must_use]
+pub fn changed(name: &str, version: &str, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let component = plugin(name);
+    let manifest = erp_plugin_package::manifest::read(&component).unwrap().unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&manifest.to_canonical_json()).unwrap();
+    json["plugin"]["version"] = version.into();
+    change(&mut json);
+    let manifest = Manifest::from_json(json.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    erp_plugin_package::manifest::embed(&component, &manifest).unwrap()
+}
+
 /// A component with these bytes where its manifest belongs, after whatever it carries there already.
 #[must_use]
 pub fn with_section(mut component: Vec<u8>, manifest: &[u8]) -> Vec<u8> {

@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Error;
+use erp_plugin::portable::PortableError;
 use erp_plugin::{ErrorCode, HostError, HostFailure, LoadError, OpenError};
 
 /// How a command ended.
@@ -73,6 +74,9 @@ fn meaning(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, ErrorCode
             _ => ErrorCode::InvalidInput,
         };
         return Some((Exit::Failed, code));
+    }
+    if let Some(error) = cause.downcast_ref::<PortableError>() {
+        return Some((Exit::Failed, error.code()));
     }
     if let Some(error) = cause.downcast_ref::<HostError>() {
         return Some((Exit::Failed, error.code));

@@ -20,6 +20,7 @@ mod host;
 mod identity;
 mod input;
 mod output;
+mod progress;
 mod values;
 
 use std::process::ExitCode;

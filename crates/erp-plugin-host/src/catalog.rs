@@ -100,15 +100,20 @@ impl Catalog {
         self.plugins.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Has these and no others. One that is as it was stays: it may have been loaded.
-    pub(crate) fn learn(&self, all: Vec<Installed>) {
+    /// Has these and no others, and returns whether that is anything new. One that is as it was stays: it may have been
+    /// loaded.
+    pub(crate) fn learn(&self, all: Vec<Installed>) -> bool {
         let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
         let mut learned = HashMap::with_capacity(all.len());
+        let mut is_new = false;
         for plugin in all {
             let own = plugins.remove(plugin.name()).filter(|own| own.is_like(&plugin));
+            is_new |= own.is_none();
             learned.insert(plugin.name().clone(), own.unwrap_or_else(|| Arc::new(plugin)));
         }
+        is_new |= !plugins.is_empty();
         *plugins = learned;
+        is_new
     }
 
     /// All of them, by name.

@@ -34,7 +34,7 @@ pub struct PluginState {
 pub struct ArchivedPlugin {
     /// The plugin.
     pub name: PluginName,
-    /// The version that ran; `None` when an earlier run had stopped it already.
+    /// The version that ran; `None` when it was archived before.
     pub version: Option<semver::Version>,
     /// The tenants in which it was enabled.
     pub disabled_in: Vec<TenantId>,
@@ -82,8 +82,11 @@ impl Inner {
         let _one_at_a_time = self.installing.lock().await;
         self.look_again().await?;
         let installed = self.catalog.get(plugin);
-        if installed.is_none() && !self.has_tables(plugin).await? {
-            return Err(self.not_installed(plugin).await?.into());
+        if !self.is_known(plugin).await? {
+            return Err(HostError::not_found(format!(
+                "no plugin {plugin} is or was installed; there is nothing to archive"
+            ))
+            .into());
         }
         self.check_unreferenced(plugin)?;
         let disabled_in = self.disable_everywhere(plugin).await?;
@@ -110,11 +113,7 @@ impl Inner {
             )
             .into());
         }
-        let mut platform = self.look_at_platform().await?;
-        let is_known = platform.versions().await?.iter().any(|version| version.name == *plugin)
-            || !platform.archived(plugin).await?.is_empty();
-        platform.rollback().await?;
-        if !is_known {
+        if !self.is_known(plugin).await? {
             return Err(HostError::not_found(format!(
                 "no plugin {plugin} is or was installed; there is nothing to purge"
             ))
@@ -139,16 +138,13 @@ impl Inner {
         Ok(!entities.is_empty())
     }
 
-    async fn not_installed(&self, plugin: &PluginName) -> HostResult<HostError> {
-        let was_there = self.plugin_states().await?.iter().any(|state| state.name == *plugin);
-        Ok(if was_there {
-            HostError::new(
-                ErrorCode::Rejected,
-                format!("{plugin} is archived already; purge it, or install it to bring it back"),
-            )
-        } else {
-            HostError::not_found(format!("no plugin {plugin} is installed; there is nothing to archive"))
-        })
+    /// Whether it was ever installed and not purged.
+    async fn is_known(&self, plugin: &PluginName) -> HostResult<bool> {
+        let mut platform = self.look_at_platform().await?;
+        let is_known = platform.versions().await?.iter().any(|version| version.name == *plugin)
+            || !platform.archived(plugin).await?.is_empty();
+        platform.rollback().await?;
+        Ok(is_known)
     }
 
     /// Refuses when another plugin that runs needs an entity of this one.

@@ -75,7 +75,6 @@ impl Inner {
         self.evolve(plugin.name(), &plugin.record.version, &declared, &options.consent).await?;
         self.keep(&plugin, &component).await?;
         self.read_catalog().await?;
-        self.activations.forget_all();
         let installed = self.catalog.get(plugin.name());
         let installed = installed.ok_or_else(|| StorageError::new(ErrorKind::Busy, "install"))?;
         if installed.record.component == plugin.record.component {
@@ -153,7 +152,10 @@ impl Inner {
             installed.push(Installed::new(record, manifest, granted, &found));
         }
         platform.rollback().await?;
-        self.catalog.learn(installed);
+        if self.catalog.learn(installed) {
+            // One plugin may name what another has.
+            self.activations.forget_all();
+        }
         Ok(())
     }
 
@@ -179,7 +181,6 @@ impl Inner {
             platform.set_granted(name, own, &record.granted).await?;
             platform.commit().await?;
             self.read_catalog().await?;
-            self.activations.forget_all();
         }
         let installed = self.installed(name).await?;
         Ok(self.summary(&installed))

@@ -57,7 +57,7 @@ pub use erp_plugin_storage::{
     Alter, Altered, ErrorKind, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError,
     StorageResult, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions, UsageTotal,
 };
-pub use erp_plugin_storage::{copy, erase};
+pub use erp_plugin_storage::{copy, erase, portable};
 #[cfg(feature = "postgres")]
 pub use erp_plugin_storage_postgres as postgres;
 #[cfg(feature = "sqlite")]

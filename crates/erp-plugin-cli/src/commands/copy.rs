@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use anyhow::{Result, bail};
 use erp_plugin::HostError;
 use erp_plugin::copy::{self, CopyReport, Progress, Step, Summary, TableReport};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::database::{self, Database};
 use crate::exit::Exit;
 use crate::output::{self, BAD, GOOD, HEADING, styled};
+use crate::progress::Rows;
 
 /// Copy everything that a database holds into another one, and verify it
 ///
@@ -61,14 +61,14 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     }
     let (source, target) =
         (erp_plugin::transfer(source.url()?).await?, erp_plugin::transfer(target.url()?).await?);
-    let shown = Shown::default();
-    let mut progress = |step: Progress| shown.tell(&step);
+    let shown = Rows::new();
+    let mut progress = |step: Progress| tell(&shown, &step);
     let report = if arguments.verify_only {
         copy::verify(&*source, &*target, &mut progress).await?
     } else {
         copy::copy(&*source, &*target, &mut progress).await?
     };
-    shown.0.finish_and_clear();
+    shown.clear();
     if arguments.json {
         let tables: Vec<_> = report.tables.iter().map(as_json).collect();
         output::print_json(&json!({ "equal": report.is_equal(), "tables": tables }))?;
@@ -78,30 +78,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(if report.is_equal() { Exit::Done } else { Exit::HandlerError })
 }
 
-/// What is being done, on standard error if that is a terminal.
-struct Shown(ProgressBar);
-
-impl Default for Shown {
-    fn default() -> Self {
-        let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {pos} rows") {
-            bar.set_style(style);
-        }
-        Self(bar)
-    }
-}
-
-impl Shown {
-    fn tell(&self, step: &Progress) {
-        let doing = match step.step {
-            Step::Compared => "comparing",
-            Step::Copied => "copying",
-            Step::Verified => "verifying",
-        };
-        let tenant = step.tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
-        self.0.set_message(format!("{doing} {tenant}{}", step.table));
-        self.0.inc(step.rows);
-    }
+/// What is being done.
+fn tell(shown: &Rows, step: &Progress) {
+    let doing = match step.step {
+        Step::Compared => "comparing",
+        Step::Copied => "copying",
+        Step::Verified => "verifying",
+    };
+    let tenant = step.tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
+    shown.tell(&format!("{doing} {tenant}{}", step.table), step.rows);
 }
 
 fn hash(summary: Summary) -> String {

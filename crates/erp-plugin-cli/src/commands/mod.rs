@@ -8,6 +8,7 @@ mod demo;
 mod demo_data;
 mod inspect;
 mod limits;
+mod plugins;
 mod records;
 mod roles;
 mod run;
@@ -44,6 +45,7 @@ enum Command {
     Copy(copy::Arguments),
     Records(records::Arguments),
     Roles(roles::Arguments),
+    Plugins(plugins::Arguments),
     Tenants(tenants::Arguments),
     Db(db::Arguments),
     Schema(schema::Arguments),
@@ -64,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Copy(arguments) => arguments.json,
         Command::Records(arguments) => arguments.json(),
         Command::Roles(arguments) => arguments.json(),
+        Command::Plugins(arguments) => arguments.json(),
         Command::Tenants(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Schema(arguments) => arguments.json(),
@@ -90,6 +93,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Copy(arguments) => runtime.block_on(copy::run(arguments)),
         Command::Records(arguments) => runtime.block_on(records::run(arguments)),
         Command::Roles(arguments) => runtime.block_on(roles::run(arguments)),
+        Command::Plugins(arguments) => runtime.block_on(plugins::run(arguments)),
         Command::Tenants(arguments) => runtime.block_on(tenants::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),

@@ -1,6 +1,6 @@
 //! `erp-plugin schema`: what another version of a plugin would do to its tables, and doing it.
 
-mod report;
+pub(super) mod report;
 
 use std::path::PathBuf;
 

@@ -6,6 +6,7 @@ mod demo;
 mod help;
 mod inspect;
 mod place;
+mod plugins;
 mod program;
 mod records;
 mod roles;

@@ -44,7 +44,7 @@ impl Place {
     }
 
     /// A verb on notes, in a tenant.
-    fn notes_of(&self, tenant: &str, verb: &str, more: &[&str]) -> Done {
+    pub(crate) fn notes_of(&self, tenant: &str, verb: &str, more: &[&str]) -> Done {
         let arguments = ["records", verb, NOTE, "--db", &self.database, "--tenant", tenant];
         erp_plugin(arguments.iter().chain(more))
     }

@@ -8,6 +8,7 @@ use crate::program::{Done, erp_plugin};
 on_every_backend! {
     a_tenant_is_made_suspended_and_resumed
     a_tenant_that_is_deleted_leaves_nothing_and_the_others_as_they_were
+    a_tenant_moves_from_one_platform_to_another
     what_cannot_be_done_to_a_tenant_is_told_the_way_out
 }
 
@@ -88,6 +89,45 @@ fn a_tenant_that_is_deleted_leaves_nothing_and_the_others_as_they_were(place: &P
     place.install("acme");
     let text = place.tenants_done(&["delete", "acme", "--confirm", "acme"]);
     assert!(text.starts_with("acme is deleted: ") && text.contains("\n  activations "), "{text}");
+}
+
+fn a_tenant_moves_from_one_platform_to_another(place: &Place) {
+    for tenant in ["acme", "globex"] {
+        place.install(tenant);
+        assert_eq!(place.records(&["insert", r#"[{"title":"a"},{"title":"b"}]"#], tenant).code, Some(0));
+    }
+    let (folder, other) = (place.path("acme.export"), place.path("other.db"));
+    let text = place.tenants_done(&["export", "acme", "-o", &folder]);
+    assert!(text.starts_with("acme is exported: ") && text.contains("test-sample.note.jsonl"), "{text}");
+    let over = place.tenants(&["export", "acme", "-o", &folder]);
+    assert!(over.error().contains("is there already; name a folder that is not"), "{over:?}");
+
+    // Into a file of its own, on which the plugin does not run yet.
+    assert_eq!(erp_plugin(["tenants", "create", "umbrella", "--db", &other]).code, Some(0));
+    let import = || erp_plugin(["tenants", "import", &folder, "--db", &other]);
+    let told = "the export was made with test-sample 0.1.0, and test-sample is not installed here; install 0.1.0, then import";
+    assert_eq!((import().code, import().error()), (Some(1), told));
+    let applied = erp_plugin(["schema", "apply", &crate::program::plugin("test-sample"), "--db", &other]);
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let done = import();
+    assert!(done.stdout.starts_with("acme is imported: "), "{done:?}");
+    assert_eq!(import().code, Some(1), "it is there");
+    let there = erp_plugin(["records", "query", "test-sample.note", "--tenant", "acme", "--db", &other]);
+    assert_eq!(there.stdout, place.records(&["query"], "acme").stdout);
+
+    // A copy to try things in, beside its original.
+    let imported = place.tenants(&["import", &folder, "--as", "acme-test", "--json"]).json();
+    assert_eq!((&imported["imported"], &imported["suspended"]), (&json!("acme-test"), &json!(false)));
+    let copied = place.records(&["query"], "acme-test").stdout.replace("acme-test", "acme");
+    assert_eq!(copied, place.records(&["query"], "acme").stdout);
+    assert_eq!(place.records(&["insert", r#"{"title":"c"}"#], "acme-test").code, Some(0));
+    assert_eq!(there.stdout, place.records(&["query"], "acme").stdout);
+    assert_eq!(
+        place.tenants_done(&["list"]),
+        "tenant     state\nacme       active\nacme-test  active\nglobex     active\n"
+    );
+    let nothing = place.tenants(&["import", &place.path("nowhere")]);
+    assert!(nothing.code == Some(1) && nothing.error().contains("cannot read"), "{nothing:?}");
 }
 
 fn what_cannot_be_done_to_a_tenant_is_told_the_way_out(place: &Place) {

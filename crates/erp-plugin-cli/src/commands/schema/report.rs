@@ -154,7 +154,7 @@ pub(super) fn status_json(status: &SchemaStatus) -> Json {
     })
 }
 
-pub(super) fn archived_text(archived: &Archived) -> String {
+pub(crate) fn archived_text(archived: &Archived) -> String {
     let version = archived.version.as_ref().map_or_else(String::new, |version| format!(", of {version}"));
     match &archived.field {
         Some(field) => format!("{}.{field}, as the column {}{version}", archived.entity, archived.kept_as),
@@ -162,7 +162,7 @@ pub(super) fn archived_text(archived: &Archived) -> String {
     }
 }
 
-pub(super) fn archived_json(archived: &Archived) -> Json {
+pub(crate) fn archived_json(archived: &Archived) -> Json {
     json!({
         "entity": archived.entity.to_string(),
         "field": archived.field.as_ref().map(FieldName::as_str),

@@ -2,29 +2,36 @@
 //!
 //! Whoever has the database is the operator, so no right is asked.
 
-use std::fmt::Write as _;
+mod report;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use erp_plugin::erase::Progress;
-use erp_plugin::{DeletionReceipt, HostError, Limits, PluginHost, TenantId, TenantState};
-use indicatif::{ProgressBar, ProgressStyle};
+use erp_plugin::{Clock as _, HostError, Limits, PluginHost, SystemClock, TenantId, TenantState, portable};
 use serde_json::{Value as Json, json};
 
 use crate::database::{self, Database};
 use crate::exit::Exit;
 use crate::host;
-use crate::output::{self, HEADING, styled};
+use crate::output;
+use crate::progress::Rows;
 
-/// List, make, suspend and delete the tenants of a platform
+/// What these commands are about.
+const WHAT: &str = "tenants";
+
+/// List, make, suspend, export, import and delete the tenants of a platform
 ///
 /// A suspended tenant has no invocations: calls, requests and lifecycle are refused, and its deliveries wait. Suspending is
-/// in force in a host that is running within a second; what has begun there ends. Deleting takes everything of a tenant
-/// away for good, and the tenant.
+/// in force in a host that is running within a second; what has begun there ends. An export has everything of a tenant, for
+/// another platform. Deleting takes everything of a tenant away for good, and the tenant.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   erp-plugin tenants list --db erp.db
   erp-plugin tenants suspend acme --db erp.db
+  erp-plugin tenants export acme -o acme.export --db erp.db
+  erp-plugin tenants import acme.export --db other.db
   erp-plugin tenants delete acme --confirm acme --db erp.db")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -37,6 +44,8 @@ enum Verb {
     Create(Create),
     Suspend(Suspend),
     Resume(Resume),
+    Export(Export),
+    Import(Import),
     Delete(Delete),
 }
 
@@ -99,6 +108,47 @@ struct Resume {
     target: Target,
 }
 
+/// Export everything of a tenant into a folder of JSON Lines
+///
+/// As it is in this moment, while others go on: records of every entity, deleted ones as well, with ids, versions and times,
+/// history, events and deliveries where they stand, number series, configuration, roles, log and usage. One file for each,
+/// and export.json, which says what is in them and their SHA-256. What updates of plugins put aside stays behind.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin tenants export acme -o acme.export --db erp.db")]
+struct Export {
+    /// The tenant
+    #[arg(value_name = "TENANT")]
+    tenant: TenantId,
+    /// The folder, which must not be there yet
+    #[arg(long, short, value_name = "FOLDER")]
+    output: PathBuf,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Take in a tenant that was exported
+///
+/// The versions of its plugins that it was exported with must be installed. It is suspended until all of it is there; what
+/// waited to be delivered there is delivered here. Others go on meanwhile. On Postgres it takes a migration URL whose user
+/// may act as the owner of the tables.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  erp-plugin tenants import acme.export --db other.db
+  erp-plugin tenants import acme.export --as acme-test --db erp.db")]
+struct Import {
+    /// The folder of the export
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+    /// Another id for it here
+    #[arg(long = "as", value_name = "TENANT")]
+    id: Option<TenantId>,
+    #[command(flatten)]
+    target: Target,
+}
+
 /// Delete a tenant and everything of it, for good
 ///
 /// Records of every entity, those that are deleted and those that updates put aside as well, history, log, usage, events,
@@ -130,6 +180,8 @@ impl Arguments {
             Verb::Create(arguments) => &arguments.target,
             Verb::Suspend(arguments) => &arguments.target,
             Verb::Resume(arguments) => &arguments.target,
+            Verb::Export(arguments) => &arguments.target,
+            Verb::Import(arguments) => &arguments.target,
             Verb::Delete(arguments) => &arguments.target,
         }
     }
@@ -146,26 +198,49 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             let tenants = target.host().await?.tenant_states().await?;
             if target.json {
                 let tenants: Vec<Json> =
-                    tenants.iter().map(|(tenant, state)| state_json(tenant, *state)).collect();
+                    tenants.iter().map(|(tenant, state)| report::state_json(tenant, *state)).collect();
                 output::print_json(&json!({ "tenants": tenants }))?;
             } else {
-                output::print(&table(&tenants))?;
+                output::print(&report::table(&tenants))?;
             }
         }
         Verb::Create(Create { tenant, .. }) => {
-            let new = open(&target.database.kept("tenants")?).await?.create_tenant(tenant.as_str()).await?;
+            let new = open(&target.database.kept(WHAT)?).await?.create_tenant(tenant.as_str()).await?;
             let text = if new { format!("{tenant} is made") } else { format!("{tenant} was there before") };
             target.done(&text, json!({ "tenant": tenant.as_str(), "new": new }))?;
         }
         Verb::Suspend(Suspend { tenant, .. }) => {
             let changed = target.host().await?.suspend_tenant(tenant.as_str()).await?;
             let text = if changed { "is suspended" } else { "was suspended before" };
-            target.done(&format!("{tenant} {text}"), state_json(tenant, TenantState::Suspended))?;
+            target.done(&format!("{tenant} {text}"), report::state_json(tenant, TenantState::Suspended))?;
         }
         Verb::Resume(Resume { tenant, .. }) => {
             let changed = target.host().await?.resume_tenant(tenant.as_str()).await?;
             let text = if changed { "goes on" } else { "was not suspended" };
-            target.done(&format!("{tenant} {text}"), state_json(tenant, TenantState::Active))?;
+            target.done(&format!("{tenant} {text}"), report::state_json(tenant, TenantState::Active))?;
+        }
+        Verb::Export(Export { tenant, output, .. }) => {
+            let storage = erp_plugin::transfer(target.database.existing(WHAT)?.url()?).await?;
+            let shown = Rows::new();
+            let mut progress = |table: &str, rows: u64| shown.tell(&format!("exporting {table}"), rows);
+            let contents =
+                portable::export_tenant(&*storage, tenant, SystemClock.now(), output, &mut progress).await;
+            shown.clear();
+            let contents = contents?;
+            let text = report::exported_text(tenant, &contents, &output.display().to_string());
+            target.done(
+                &text,
+                json!({ "exported": tenant.as_str(), "rows": contents.rows(), "files": contents.files }),
+            )?;
+        }
+        Verb::Import(Import { folder, id, .. }) => {
+            let storage = erp_plugin::transfer(target.database.existing(WHAT)?.url()?).await?;
+            let shown = Rows::new();
+            let mut progress = |table: &str, rows: u64| shown.tell(&format!("importing {table}"), rows);
+            let imported = portable::import_tenant(&*storage, folder, id.as_ref(), &mut progress).await;
+            shown.clear();
+            let imported = imported?;
+            target.done(&report::imported_text(&imported), report::imported_json(&imported))?;
         }
         Verb::Delete(Delete { tenant, confirm, .. }) => {
             if confirm.as_deref() != Some(tenant.as_str()) {
@@ -174,17 +249,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                 )));
             }
             let host = target.host().await?;
-            let shown = bar();
-            let bar = shown.clone();
+            let shown = Rows::new();
+            let bar = shown.handle();
             let receipt = host
                 .delete_tenant(tenant.as_str(), move |Progress { table, rows }| {
-                    bar.set_message(format!("erasing {table}"));
-                    bar.inc(rows);
+                    bar.tell(&format!("erasing {table}"), rows);
                 })
                 .await;
-            shown.finish_and_clear();
+            shown.clear();
             let receipt = receipt?;
-            target.done(&receipt_text(&receipt), receipt_json(&receipt))?;
+            target.done(&report::receipt_text(&receipt), report::receipt_json(&receipt))?;
         }
     }
     Ok(Exit::Done)
@@ -193,7 +267,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
 impl Target {
     /// A host on a database that is there.
     async fn host(&self) -> Result<PluginHost> {
-        open(&self.database.existing("tenants")?).await
+        open(&self.database.existing(WHAT)?).await
     }
 
     fn done(&self, text: &str, answer: Json) -> Result<()> {
@@ -203,50 +277,4 @@ impl Target {
 
 async fn open(database: &Database) -> Result<PluginHost> {
     Ok(host::without_calls(database, Limits::default()).await?.build().await?)
-}
-
-/// What is being erased, on standard error if that is a terminal.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {pos} rows") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn state_json(tenant: &TenantId, state: TenantState) -> Json {
-    json!({ "tenant": tenant.as_str(), "state": state.as_str() })
-}
-
-fn table(tenants: &[(TenantId, TenantState)]) -> String {
-    if tenants.is_empty() {
-        return "no tenants; `erp-plugin tenants create` makes one\n".to_owned();
-    }
-    let width =
-        tenants.iter().map(|(tenant, _)| tenant.as_str().len()).max().unwrap_or(0).max("tenant".len());
-    let mut text = styled(HEADING, format!("{:width$}  state", "tenant"));
-    text.push('\n');
-    for (tenant, state) in tenants {
-        let _ = writeln!(text, "{:width$}  {}", tenant.as_str(), state.as_str());
-    }
-    text
-}
-
-fn receipt_text(receipt: &DeletionReceipt) -> String {
-    let DeletionReceipt { tenant, at, erased } = receipt;
-    let mut text = format!("{tenant} is deleted: {} rows, {}", erased.total(), at.to_rfc3339());
-    for (table, rows) in &erased.rows {
-        let _ = write!(text, "\n  {table:40} {rows:>10}");
-    }
-    text
-}
-
-fn receipt_json(receipt: &DeletionReceipt) -> Json {
-    let DeletionReceipt { tenant, at, erased } = receipt;
-    json!({
-        "deleted": tenant.as_str(),
-        "at": at.to_rfc3339(),
-        "rows": erased.total(),
-        "tables": erased.rows,
-    })
 }

@@ -1,0 +1,251 @@
+//! `erp-plugin plugins`: which there are, where they are enabled, and how one leaves.
+//!
+//! Whoever has the database is the operator, so no right is asked.
+
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use erp_plugin::limits::Limits;
+use erp_plugin::{Clock as _, HostError, PluginHost, PluginName, SystemClock, TenantId, portable};
+use serde_json::{Value as Json, json};
+
+use crate::database::{self, Database};
+use crate::exit::Exit;
+use crate::host::{self, HostOptions};
+use crate::output;
+use crate::progress::Rows;
+
+/// What these commands are about.
+const WHAT: &str = "plugins";
+
+/// List, enable and disable plugins, and take one out of use
+///
+/// A plugin leaves in two steps. Archived, it does not run, its records are in files, and its tables lie under other names:
+/// installing it brings them back. Purged, it is gone for good.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  erp-plugin plugins list --db erp.db
+  erp-plugin plugins disable inventory --tenant acme --db erp.db
+  erp-plugin plugins archive inventory -o inventory.export --db erp.db
+  erp-plugin plugins purge inventory --confirm inventory --db erp.db")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    List(List),
+    Enable(Enable),
+    Disable(Disable),
+    Archive(Archive),
+    Purge(Purge),
+}
+
+/// The arguments that every verb has.
+#[derive(clap::Args)]
+struct Target {
+    #[command(flatten)]
+    database: database::Arguments,
+    /// Print one JSON object, and nothing else on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// List the plugins that are or were installed, and where they are enabled
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins list --db erp.db")]
+struct List {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Enable a plugin in tenants: its init is called there if it never was
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins enable inventory --tenant acme --tenant globex --db erp.db")]
+struct Enable {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
+    /// The tenant; may be given several times
+    #[arg(long, value_name = "TENANT", required = true)]
+    tenant: Vec<TenantId>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Disable a plugin in tenants; nothing is lost
+///
+/// Its records, configuration and waiting deliveries stay. Events that are published meanwhile do not reach it. In force in
+/// a host that is running within a second; what has begun there ends.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins disable inventory --tenant acme --db erp.db")]
+struct Disable {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
+    /// The tenant; may be given several times
+    #[arg(long, value_name = "TENANT", required = true)]
+    tenant: Vec<TenantId>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Take a plugin out of use in every tenant, and export what it has
+///
+/// It is disabled everywhere, no version of it runs any more, and its tables lie under other names, out of everybody's way:
+/// installing it brings them back. Then their records, deleted ones as well, with history, configuration and number series,
+/// are written to a folder as JSON Lines, a folder in it for each tenant. A command that was stopped is given again.
+///
+/// Refused while other plugins refer to its entities or may use them; they are listed. On Postgres it takes a migration URL
+/// whose user may act as the owner of the tables.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins archive inventory -o inventory.export --db erp.db")]
+struct Archive {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
+    /// The folder, which must not be there yet
+    #[arg(long, short, value_name = "FOLDER")]
+    output: PathBuf,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Remove for good what an archived plugin has left
+///
+/// Its tables with all records, and in every tenant its configuration, deliveries, number series and history; then its
+/// versions. What it did stays in log, usage and events. There is no way back. On Postgres it takes a migration URL whose
+/// user may act as the owner of the tables. Backups keep what they have.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins purge inventory --confirm inventory --db erp.db")]
+struct Purge {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
+    /// The plugin's name again
+    #[arg(long, value_name = "PLUGIN")]
+    confirm: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Arguments {
+    fn target(&self) -> &Target {
+        match &self.verb {
+            Verb::List(arguments) => &arguments.target,
+            Verb::Enable(arguments) => &arguments.target,
+            Verb::Disable(arguments) => &arguments.target,
+            Verb::Archive(arguments) => &arguments.target,
+            Verb::Purge(arguments) => &arguments.target,
+        }
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.target().json
+    }
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+    let target = arguments.target();
+    let database = target.database.existing(WHAT)?;
+    match &arguments.verb {
+        Verb::List(_) => {
+            let states = open(&database).await?.plugin_states().await?;
+            if target.json {
+                let states: Vec<Json> = states.iter().map(report::state_json).collect();
+                output::print_json(&json!({ "plugins": states }))?;
+            } else {
+                output::print(&report::table(&states))?;
+            }
+        }
+        Verb::Enable(Enable { plugin, tenant: tenants, .. }) => {
+            let host = calling(&database).await?;
+            for tenant in tenants {
+                host.enable(tenant.as_str(), plugin.as_str()).await?;
+            }
+            target.done(
+                &format!("{plugin} is enabled in {}", listed(tenants)),
+                enabled(plugin, tenants, true),
+            )?;
+        }
+        Verb::Disable(Disable { plugin, tenant: tenants, .. }) => {
+            let host = open(&database).await?;
+            for tenant in tenants {
+                host.disable(tenant.as_str(), plugin.as_str()).await?;
+            }
+            target.done(
+                &format!("{plugin} is disabled in {}", listed(tenants)),
+                enabled(plugin, tenants, false),
+            )?;
+        }
+        Verb::Archive(Archive { plugin, output, .. }) => archive(target, &database, plugin, output).await?,
+        Verb::Purge(Purge { plugin, confirm, .. }) => {
+            if confirm.as_deref() != Some(plugin.as_str()) {
+                bail!(HostError::invalid(format!(
+                    "what is purged is gone for good; give --confirm {plugin} if that is meant"
+                )));
+            }
+            let purged = open(&database).await?.purge(plugin.as_str()).await?;
+            target.done(&report::purged_text(&purged), report::purged_json(&purged))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn archive(target: &Target, database: &Database, plugin: &PluginName, folder: &Path) -> Result<()> {
+    // Before anything is done.
+    if folder.symlink_metadata().is_ok() {
+        bail!(HostError::invalid(format!(
+            "{} is there already; name a folder that is not",
+            folder.display()
+        )));
+    }
+    let archived = open(database).await?.archive(plugin.as_str()).await?;
+    let storage = erp_plugin::transfer(database.url()?).await?;
+    let shown = Rows::new();
+    let mut progress = |table: &str, rows: u64| shown.tell(&format!("exporting {table}"), rows);
+    let exported = portable::export_plugin(&*storage, plugin, SystemClock.now(), folder, &mut progress).await;
+    shown.clear();
+    let exported = exported?;
+    let text = report::archived_plugin_text(&archived, &exported, &folder.display().to_string());
+    target.done(&text, report::archived_plugin_json(&archived, &exported))
+}
+
+impl Target {
+    fn done(&self, text: &str, answer: Json) -> Result<()> {
+        if self.json { output::print_json(&answer) } else { output::print(&format!("{text}\n")) }
+    }
+}
+
+async fn open(database: &Database) -> Result<PluginHost> {
+    Ok(host::without_calls(database, Limits::default()).await?.build().await?)
+}
+
+/// A host that calls plugins.
+async fn calling(database: &Database) -> Result<PluginHost> {
+    let options = HostOptions { database, limits: Limits::default(), code_cache: true };
+    Ok(host::builder(&options).await?.build().await?)
+}
+
+fn listed(tenants: &[TenantId]) -> String {
+    tenants.iter().map(TenantId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn enabled(plugin: &PluginName, tenants: &[TenantId], enabled: bool) -> Json {
+    let tenants: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+    json!({ "plugin": plugin.as_str(), "tenants": tenants, "enabled": enabled })
+}

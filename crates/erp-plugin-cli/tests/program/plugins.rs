@@ -1,0 +1,129 @@
+//! `erp-plugin plugins`: where they are enabled, and how one leaves.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::place::{Place, on_every_backend};
+use crate::program::{Done, erp_plugin, plugin};
+
+on_every_backend! {
+    a_plugin_is_disabled_and_enabled_again
+    a_plugin_is_archived_into_files_and_comes_back
+    a_plugin_is_purged_by_its_name
+}
+
+impl Place {
+    fn plugins(&self, words: &[&str]) -> Done {
+        erp_plugin(["plugins"].iter().chain(words).chain(&["--db", &self.database]))
+    }
+
+    /// A verb that does what it is asked to do, and what it printed.
+    fn plugins_done(&self, words: &[&str]) -> String {
+        let done = self.plugins(words);
+        assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+        done.stdout
+    }
+
+    fn with_notes(&self) {
+        for tenant in ["acme", "globex"] {
+            self.install(tenant);
+            let notes = r#"[{"title":"a"},{"title":"b"}]"#;
+            assert_eq!(self.notes_of(tenant, "insert", &[notes]).code, Some(0));
+        }
+        let found = self.notes_of("acme", "query", &["--json", "--filter", r#"{"title":"b"}"#]).json();
+        let id = found["items"][0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(self.notes_of("acme", "delete", &[&id]).code, Some(0));
+    }
+}
+
+fn a_plugin_is_disabled_and_enabled_again(place: &Place) {
+    place.with_notes();
+    let listed = "plugin       version  enabled in\ntest-sample  0.1.0    acme, globex\n";
+    assert_eq!(place.plugins_done(&["list"]), listed);
+    let of = ["test-sample", "--tenant", "acme"];
+    assert_eq!(place.plugins_done(&[&["disable"], &of[..]].concat()), "test-sample is disabled in acme\n");
+    let listed = json!({ "plugins": [
+        { "plugin": "test-sample", "version": "0.1.0", "versions": ["0.1.0"], "enabled_in": ["globex"] },
+    ] });
+    assert_eq!(place.plugins(&["list", "--json"]).json(), listed);
+    assert_eq!(
+        place.plugins(&[&["enable", "--json"], &of[..]].concat()).json(),
+        json!({ "plugin": "test-sample", "tenants": ["acme"], "enabled": true })
+    );
+    for (words, told) in [
+        (["enable", "nobody", "--tenant", "acme"], "no plugin nobody is installed; install it first"),
+        (["disable", "test-sample", "--tenant", "umbrella"], "no tenant umbrella; create it first"),
+    ] {
+        let done = place.plugins(&words);
+        assert_eq!((done.code, done.error()), (Some(1), told));
+    }
+}
+
+fn a_plugin_is_archived_into_files_and_comes_back(place: &Place) {
+    place.with_notes();
+    let folder = place.path("sample.export");
+    let text = place.plugins_done(&["archive", "test-sample", "-o", &folder]);
+    for line in [
+        "test-sample 0.1.0 is archived: ".to_owned(),
+        "\n  disabled in acme, globex\n".to_owned(),
+        "\n  kept: test-sample.note, as test_sample__note__old1, of 0.1.0\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    let listed = "plugin       version   enabled in\ntest-sample  archived  no tenant\n";
+    assert_eq!(place.plugins_done(&["list"]), listed);
+    assert_eq!(place.notes_of("acme", "query", &[]).code, Some(1));
+    // Whoever reads the files needs nothing of ours.
+    let notes = fs::read_to_string(format!("{folder}/acme/test-sample.note.jsonl")).unwrap();
+    let mut titles: Vec<(String, bool)> = notes
+        .lines()
+        .map(|line| {
+            let note: serde_json::Value = serde_json::from_str(line).unwrap();
+            (note["title"].as_str().unwrap().to_owned(), note.get("deleted_at").is_some())
+        })
+        .collect();
+    titles.sort();
+    assert_eq!(titles, [("a".to_owned(), false), ("b".to_owned(), true)]);
+    let history = fs::read_to_string(format!("{folder}/acme/history.jsonl")).unwrap();
+    assert_eq!(history.lines().filter(|line| line.contains(r#""entity":"test-sample.note""#)).count(), 3);
+    let contents: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(format!("{folder}/export.json")).unwrap()).unwrap();
+    assert_eq!(contents["plugins"], json!([{ "name": "test-sample", "version": "0.1.0" }]));
+
+    let over = place.plugins(&["archive", "test-sample", "-o", &folder]);
+    assert!(over.code == Some(1) && over.error().contains("is there already; name a folder that is not"));
+    // The export can be made again for as long as the tables are there.
+    let again = place.plugins(&["archive", "test-sample", "-o", &place.path("again"), "--json"]).json();
+    assert_eq!((&again["version"], &again["disabled_in"]), (&json!(null), &json!([])));
+    assert_eq!(again["files"], contents["files"]);
+
+    let applied = erp_plugin(["schema", "apply", &plugin("test-sample"), "--db", &place.database]);
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    place.plugins_done(&["enable", "test-sample", "--tenant", "acme"]);
+    let found = place.notes_of("acme", "query", &["--json"]).json();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+}
+
+fn a_plugin_is_purged_by_its_name(place: &Place) {
+    place.with_notes();
+    let purge = ["purge", "test-sample", "--confirm", "test-sample"];
+    let told = "test-sample is in use; archive it first: erp-plugin plugins archive test-sample";
+    assert_eq!(place.plugins(&purge).error(), told);
+    place.plugins_done(&["archive", "test-sample", "-o", &place.path("sample.export")]);
+    let unsure = place.plugins(&["purge", "test-sample"]);
+    assert_eq!(
+        (unsure.code, unsure.error()),
+        (Some(1), "what is purged is gone for good; give --confirm test-sample if that is meant")
+    );
+    let receipt = place.plugins(&[&purge[..], &["--json"]].concat()).json();
+    assert_eq!((&receipt["purged"], &receipt["versions"]), (&json!("test-sample"), &json!(1)));
+    assert!(receipt["rows"].as_u64().unwrap() >= 5, "{receipt}");
+    assert!(receipt["dropped"].as_array().unwrap().iter().any(|kept| kept["entity"] == "test-sample.note"));
+    assert_eq!(place.plugins_done(&["list"]), "no plugins; `erp-plugin schema apply` installs one\n");
+    let nothing = place.plugins(&purge);
+    assert_eq!(nothing.error(), "no plugin test-sample is or was installed; there is nothing to purge");
+    // Nothing of it is in the way of the same plugin installed anew.
+    place.install("acme");
+    assert_eq!(place.notes_of("acme", "query", &["--json"]).json()["items"], json!([]));
+}
