@@ -26,6 +26,11 @@ macro_rules! each_case {
                 at_most_so_many_groups_come_and_it_says_whether_there_are_more,
                 an_aggregate_has_its_bounds,
             ],
+            archives: [
+                what_is_put_aside_is_kept_until_it_is_purged,
+                an_entity_that_was_put_aside_comes_back_with_all_that_it_had,
+                an_entity_that_was_purged_begins_anew,
+            ],
             batch: [
                 many_inserts_of_every_type_come_back_as_they_were,
                 many_inserts_are_one_transaction_and_one_tenants,
@@ -108,9 +113,6 @@ macro_rules! each_case {
                 the_ledger_tells_what_each_table_is_at,
                 each_kind_of_step_keeps_what_it_must,
                 a_table_that_was_altered_is_like_a_new_one,
-                what_is_put_aside_is_kept_until_it_is_purged,
-                an_entity_that_was_put_aside_comes_back_with_all_that_it_had,
-                an_entity_that_was_purged_begins_anew,
                 a_step_is_made_once_and_only_from_where_it_begins,
                 a_step_that_was_begun_is_gone_on_with_or_given_up,
                 what_is_written_meanwhile_is_moved_too,

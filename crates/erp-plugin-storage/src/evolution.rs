@@ -68,14 +68,14 @@ pub trait Ledger: Send {
 
     /// What was put aside of a plugin and not purged, in the order in which it was put aside.
     ///
-    /// Held by `evolution::what_is_put_aside_is_kept_until_it_is_purged`,
-    /// `evolution::an_entity_that_was_put_aside_comes_back_with_all_that_it_had`.
+    /// Held by `archives::what_is_put_aside_is_kept_until_it_is_purged`,
+    /// `archives::an_entity_that_was_put_aside_comes_back_with_all_that_it_had`.
     async fn archived(&mut self, plugin: &PluginName) -> StorageResult<Vec<Archived>>;
 
     /// Removes for good what was put aside, and returns whether it was there. With a table goes what was put aside in it
     /// before. Takes a transaction in [`Mode::Migrate`](crate::Mode::Migrate).
     ///
-    /// Held by `evolution::what_is_put_aside_is_kept_until_it_is_purged`, `evolution::an_entity_that_was_purged_begins_anew`.
+    /// Held by `archives::what_is_put_aside_is_kept_until_it_is_purged`, `archives::an_entity_that_was_purged_begins_anew`.
     async fn purge_archived(&mut self, archived: &Archived) -> StorageResult<bool>;
 }
 

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod aggregate;
+pub mod archives;
 pub mod batch;
 pub mod deleted;
 pub mod dispatch;

@@ -309,11 +309,11 @@ sabotages! {
     "duplicates are not seen": evolution::SeesNoClash
         => evolution::duplicates_and_dangling_references_are_found;
     "what was put aside is forgotten": evolution::RemembersNothing
-        => evolution::what_is_put_aside_is_kept_until_it_is_purged;
+        => archives::what_is_put_aside_is_kept_until_it_is_purged;
     "what was put aside in a table is forgotten with it": evolution::ForgetsColumns
-        => evolution::an_entity_that_was_put_aside_comes_back_with_all_that_it_had;
+        => archives::an_entity_that_was_put_aside_comes_back_with_all_that_it_had;
     "what was purged is still there": evolution::PurgesNothing
-        => evolution::an_entity_that_was_purged_begins_anew;
+        => archives::an_entity_that_was_purged_begins_anew;
     "an uninstalled plugin's versions stay": evolution::RemembersNothing
         => registry::the_versions_of_a_plugin_go_together;
     "nobody knows where a plugin is enabled": evolution::RemembersNothing

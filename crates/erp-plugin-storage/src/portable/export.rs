@@ -36,7 +36,7 @@ pub async fn export_tenant(
     let schemas = entities.iter().map(|table| table.schema().map_err(unreadable));
     let schemas = schemas.collect::<Result<Vec<EntitySchema>, _>>()?;
 
-    let mut writer = Writer::begin(folder)?;
+    let mut writer = Writer::create(folder)?;
     let mut own = storage.begin_transfer(&tenant_scope(tenant), reading()).await?;
     let mut with_records = Vec::new();
     for table in tables(&schemas) {
@@ -81,7 +81,7 @@ pub async fn export_plugin(
     }
     let archived: Vec<Archived> = archived.into_iter().filter(Archived::is_entity).collect();
 
-    let mut writer = Writer::begin(folder)?;
+    let mut writer = Writer::create(folder)?;
     for tenant in &tenants {
         let mut own = storage.begin_transfer(&tenant_scope(tenant), reading()).await?;
         for kept in &archived {

@@ -27,7 +27,7 @@ struct Open {
 }
 
 impl Writer {
-    pub(super) fn begin(folder: &Path) -> Result<Self, PortableError> {
+    pub(super) fn create(folder: &Path) -> Result<Self, PortableError> {
         if folder.symlink_metadata().is_ok() {
             return Err(PortableError::invalid(format!(
                 "{} is there already; name a folder that is not",
@@ -52,7 +52,7 @@ impl Writer {
     pub(super) fn line(&mut self, file: &str, table: &str, line: &str) -> Result<(), PortableError> {
         if self.open.as_ref().is_none_or(|open| open.of.file != file) {
             self.close()?;
-            self.open = Some(self.create(file, table)?);
+            self.open = Some(self.open(file, table)?);
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         open.hash.update(line.as_bytes());
@@ -62,7 +62,7 @@ impl Writer {
         written.map_err(|error| failed("write", &open.path, error))
     }
 
-    fn create(&self, file: &str, table: &str) -> Result<Open, PortableError> {
+    fn open(&self, file: &str, table: &str) -> Result<Open, PortableError> {
         let path = self.partial.join(file);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
@@ -131,11 +131,12 @@ impl Reader {
         let wrong = |why: String| PortableError::invalid(format!("{} {why}", path.display()));
         let contents: serde_json::Value = serde_json::from_slice(&json)
             .map_err(|error| wrong(format!("is no JSON: {error}; name the folder of an export")))?;
-        if contents["format"] != FORMAT {
+        let says = |key: &str| contents.get(key).cloned().unwrap_or_default();
+        if says("format") != FORMAT {
             return Err(wrong("is of no export of erp-plugin; name another folder".to_owned()));
         }
-        if contents["version"] != VERSION {
-            let version = &contents["version"];
+        let version = says("version");
+        if version != VERSION {
             return Err(wrong(format!(
                 "has the form {version}, and this release reads {VERSION}; take another"
             )));

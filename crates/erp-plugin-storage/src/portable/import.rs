@@ -14,7 +14,7 @@ use super::error::PortableError;
 use super::folder::Reader;
 use super::json;
 use crate::copy::{making, reading, scope, tables, tenant_scope, writing};
-use crate::transfer::{Row, TenantTable, Transfer};
+use crate::transfer::{EntityTable, Row, TenantTable, Transfer};
 use crate::{StorageError, TenantState, erase};
 
 /// How often a page is tried again when its transaction is lost.
@@ -57,7 +57,7 @@ pub async fn import_tenant(
         .to_utc();
     let schemas = schemas(storage, &reader.contents).await?;
     let files = files(&reader.contents, &schemas)?;
-    begin(storage, &tenant, created_at).await?;
+    make(storage, &tenant, created_at).await?;
     match fill(storage, &tenant, &reader, &files, progress).await {
         Ok(rows) => {
             if !own.suspended {
@@ -104,7 +104,7 @@ async fn schemas(storage: &dyn Transfer, contents: &Contents) -> Result<Vec<Enti
                 })?
             }
         };
-        let here = found.iter().find(|table| table.name == name).map(|table| table.schema());
+        let here = found.iter().find(|table| table.name == name).map(EntityTable::schema);
         let here = here.transpose().map_err(|error| PortableError::invalid(error.to_string()))?;
         schemas.push(match here {
             Some(here) => alike(here, &exported)?,
@@ -172,7 +172,7 @@ fn files<'a>(
 }
 
 /// Makes the tenant, suspended, or refuses one that is there.
-async fn begin(
+async fn make(
     storage: &dyn Transfer,
     tenant: &TenantId,
     created_at: DateTime<Utc>,
