@@ -303,7 +303,7 @@ operations! {
         }
         History {
             fn note_changes(origin: Origin<'_>, changes: &[NewChange<'_>]) -> ();
-            fn history(entity: &EntityRef, query: HistoryQuery, sink: &mut dyn HistorySink) -> bool;
+            fn history(entity: &EntityRef, query: HistoryQuery<'_>, sink: &mut dyn HistorySink) -> bool;
             fn prune_history(entity: &EntityRef, before: DateTime<Utc>, limit: u32) -> u64;
         }
         Events {

@@ -146,6 +146,7 @@ macro_rules! each_case {
                 a_records_changes_come_newest_first_a_page_at_a_time,
                 an_entitys_changes_come_newest_first_a_page_at_a_time,
                 changes_are_the_tenants_and_the_entitys_own,
+                changes_are_found_by_time_author_and_kind,
                 a_sink_that_has_enough_gets_no_more,
                 pruning_removes_only_what_is_older_at_most_its_limit_the_oldest_first,
                 an_update_shows_what_it_replaces,

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::{EntityRef, InvocationId, RecordId, TenantId, UserId, Version};
 use erp_plugin_storage::{
-    ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, SinkFlow, StorageResult,
-    Verb,
+    ChangeFilter, ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, SinkFlow,
+    StorageResult, Verb,
 };
 use futures_util::TryStreamExt as _;
 use tokio_postgres::Row;
@@ -98,7 +98,7 @@ impl History for PostgresTransaction {
     async fn history(
         &mut self,
         entity: &EntityRef,
-        query: HistoryQuery,
+        query: HistoryQuery<'_>,
         sink: &mut dyn HistorySink,
     ) -> StorageResult<bool> {
         self.send_noted().await?;
@@ -128,39 +128,42 @@ impl History for PostgresTransaction {
 }
 
 /// The select of a page: tenant, entity, at most so many, then the record if it is of one, then the place to go on from,
-/// in the order of the key.
-pub(crate) fn select(of_one: bool, after: bool) -> &'static str {
-    macro_rules! select {
-        ($rest:literal) => {
-            concat!(
-                "SELECT at, record, version, verb, changed_by, caused_by, plugin, plugin_version, invocation, changes
-                 FROM erp_plugin.record_history WHERE tenant_id = $1 AND entity = $2 ",
-                $rest,
-                " LIMIT $3"
-            )
-        };
-    }
-    match (of_one, after) {
-        (true, false) => select!("AND record = $4 ORDER BY version DESC, verb DESC"),
-        (true, true) => {
-            select!("AND record = $4 AND (version, verb) < ($5, $6) ORDER BY version DESC, verb DESC")
-        }
-        (false, false) => select!("ORDER BY at DESC, record DESC, version DESC, verb DESC"),
-        (false, true) => select!(
-            "AND (at, record, version, verb) < ($4, $5, $6, $7)
-             ORDER BY at DESC, record DESC, version DESC, verb DESC"
+/// in the order of the key, and at last what [`ChangeFilter`] asks for, if it asks for anything.
+pub(crate) fn select(of_one: bool, after: bool, filtered: bool) -> String {
+    let (wanted, order, parameters) = match (of_one, after) {
+        (true, false) => ("AND record = $4", "version DESC, verb DESC", 4),
+        (true, true) => ("AND record = $4 AND (version, verb) < ($5, $6)", "version DESC, verb DESC", 6),
+        (false, false) => ("", "at DESC, record DESC, version DESC, verb DESC", 3),
+        (false, true) => (
+            "AND (at, record, version, verb) < ($4, $5, $6, $7)",
+            "at DESC, record DESC, version DESC, verb DESC",
+            7,
         ),
-    }
+    };
+    let filter = if filtered {
+        let (since, until, by, verb) = (parameters + 1, parameters + 2, parameters + 3, parameters + 4);
+        format!(
+            "AND at >= coalesce(${since}::timestamptz, '-infinity')
+                 AND at < coalesce(${until}::timestamptz, 'infinity')
+                 AND (${by}::text IS NULL OR changed_by = ${by}) AND (${verb}::bigint IS NULL OR verb = ${verb})"
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "SELECT at, record, version, verb, changed_by, caused_by, plugin, plugin_version, invocation, changes
+         FROM erp_plugin.record_history WHERE tenant_id = $1 AND entity = $2 {wanted} {filter} ORDER BY {order} LIMIT $3"
+    )
 }
 
 async fn show(
     client: &Client,
     tenant: &TenantId,
     entity: &EntityRef,
-    query: HistoryQuery,
+    query: HistoryQuery<'_>,
     sink: &mut dyn HistorySink,
 ) -> Result<bool> {
-    let HistoryQuery { record, after, limit } = query;
+    let HistoryQuery { record, filter, after, limit } = query;
     let mut parameters = vec![
         Parameter::Text(tenant.as_str()),
         Parameter::Owned(entity.to_string()),
@@ -173,7 +176,17 @@ async fn show(
         }
         parameters.extend([Parameter::Integer(version.get()), Parameter::Integer(verb.rank())]);
     }
-    let mut rows = pin!(client.stream(select(record.is_some(), after.is_some()), &parameters).await?);
+    if !filter.is_empty() {
+        let ChangeFilter { since, until, by, verb } = filter;
+        parameters.extend([
+            since.map_or(Parameter::Null, Parameter::Time),
+            until.map_or(Parameter::Null, Parameter::Time),
+            Parameter::text(by),
+            verb.map_or(Parameter::Null, |verb| Parameter::Integer(verb.rank())),
+        ]);
+    }
+    let sql = select(record.is_some(), after.is_some(), !filter.is_empty());
+    let mut rows = pin!(client.stream(&sql, &parameters).await?);
     let (mut given, mut more, mut enough) = (0, false, false);
     // To its end, so that nothing of it is in the way of what is sent next.
     while let Some(row) = rows.try_next().await? {

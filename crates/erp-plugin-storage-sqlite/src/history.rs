@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::{EntityRef, InvocationId, RecordId, TenantId, UserId, Version};
 use erp_plugin_storage::{
-    ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, SinkFlow, StorageResult,
-    Verb,
+    ChangeFilter, ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, SinkFlow,
+    StorageResult, Verb,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
@@ -36,7 +36,7 @@ impl History for SqliteTransaction {
     async fn history(
         &mut self,
         entity: &EntityRef,
-        query: HistoryQuery,
+        query: HistoryQuery<'_>,
         sink: &mut dyn HistorySink,
     ) -> StorageResult<bool> {
         let Self { session, tenant, .. } = self;
@@ -83,40 +83,42 @@ fn note(
 }
 
 /// The select of a page: tenant, entity, at most so many, then the record if it is of one, then the place to go on from,
-/// in the order of the key.
-pub(crate) fn select(of_one: bool, after: bool) -> &'static str {
-    macro_rules! select {
-        ($rest:literal) => {
-            concat!(
-                "SELECT at, record, version, verb, changed_by, caused_by, plugin, plugin_version, invocation, changes
-                 FROM record_history WHERE tenant_id = ?1 AND entity = ?2 ",
-                $rest,
-                " LIMIT ?3"
-            )
-        };
-    }
-    match (of_one, after) {
-        (true, false) => select!("AND record = ?4 ORDER BY version DESC, verb DESC"),
-        (true, true) => {
-            select!("AND record = ?4 AND (version, verb) < (?5, ?6) ORDER BY version DESC, verb DESC")
-        }
-        (false, false) => select!("ORDER BY at DESC, record DESC, version DESC, verb DESC"),
-        (false, true) => select!(
-            "AND (at, record, version, verb) < (?4, ?5, ?6, ?7)
-             ORDER BY at DESC, record DESC, version DESC, verb DESC"
+/// in the order of the key, and at last what [`ChangeFilter`] asks for, if it asks for anything.
+pub(crate) fn select(of_one: bool, after: bool, filtered: bool) -> String {
+    let (wanted, order, parameters) = match (of_one, after) {
+        (true, false) => ("AND record = ?4", "version DESC, verb DESC", 4),
+        (true, true) => ("AND record = ?4 AND (version, verb) < (?5, ?6)", "version DESC, verb DESC", 6),
+        (false, false) => ("", "at DESC, record DESC, version DESC, verb DESC", 3),
+        (false, true) => (
+            "AND (at, record, version, verb) < (?4, ?5, ?6, ?7)",
+            "at DESC, record DESC, version DESC, verb DESC",
+            7,
         ),
-    }
+    };
+    let filter = if filtered {
+        let (since, until, by, verb) = (parameters + 1, parameters + 2, parameters + 3, parameters + 4);
+        format!(
+            "AND at >= ?{since} AND at < ?{until} AND (?{by} IS NULL OR changed_by = ?{by}) AND (?{verb} IS NULL OR verb = ?{verb})"
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "SELECT at, record, version, verb, changed_by, caused_by, plugin, plugin_version, invocation, changes
+         FROM record_history WHERE tenant_id = ?1 AND entity = ?2 {wanted} {filter} ORDER BY {order} LIMIT ?3"
+    )
 }
 
 fn show(
     connection: &Connection,
     tenant: &TenantId,
     entity: &EntityRef,
-    query: HistoryQuery,
+    query: HistoryQuery<'_>,
     sink: &mut dyn HistorySink,
 ) -> Result<bool> {
-    let HistoryQuery { record, after, limit } = query;
-    let mut statement = connection.prepare_cached(select(record.is_some(), after.is_some()))?;
+    let HistoryQuery { record, filter, after, limit } = query;
+    let sql = select(record.is_some(), after.is_some(), !filter.is_empty());
+    let mut statement = connection.prepare_cached(&sql)?;
     statement.raw_bind_parameter(1, tenant.as_str())?;
     statement.raw_bind_parameter(2, entity.to_string())?;
     statement.raw_bind_parameter(3, i64::from(limit) + 1)?;
@@ -133,6 +135,14 @@ fn show(
         }
         statement.raw_bind_parameter(next, version.get())?;
         statement.raw_bind_parameter(next + 1, verb.rank())?;
+        next += 2;
+    }
+    if !filter.is_empty() {
+        let ChangeFilter { since, until, by, verb } = filter;
+        statement.raw_bind_parameter(next, since.map_or(i64::MIN, |at| at.timestamp_micros()))?;
+        statement.raw_bind_parameter(next + 1, until.map_or(i64::MAX, |at| at.timestamp_micros()))?;
+        statement.raw_bind_parameter(next + 2, by)?;
+        statement.raw_bind_parameter(next + 3, verb.map(Verb::rank))?;
     }
     let mut rows = statement.raw_query();
     let mut given = 0;

@@ -237,9 +237,14 @@ fn history_is_read_in_the_order_of_an_index_and_the_oldest_is_found_at_once() {
         (false, false, format!("{newest} (tenant_id=? AND entity=?)")),
         (false, true, format!("{newest} (tenant_id=? AND entity=? AND (at,record,version,verb)<(?,?,?,?))")),
     ] {
-        let plan = fixture.plan_of(history::select(is_of_one, after));
+        let plan = fixture.plan_of(&history::select(is_of_one, after, false));
         assert_eq!(plan, format!("SEARCH record_history USING {searched}"));
     }
+    let plan = fixture.plan_of(&history::select(false, false, true));
+    assert_eq!(
+        plan,
+        format!("SEARCH record_history USING {newest} (tenant_id=? AND entity=? AND at>? AND at<?)")
+    );
     let plan = fixture.plan_of(history::PRUNE);
     assert!(plan.contains(&format!("COVERING {newest} (tenant_id=? AND entity=? AND at<?)")), "{plan}");
     assert!(!plan.contains("SCAN record_history") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");

@@ -28,7 +28,7 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb, by its [`rank`](Self::rank).
-    const BY_RANK: [Self; 4] = [Self::Insert, Self::Update, Self::Restore, Self::Delete];
+    pub const BY_RANK: [Self; 4] = [Self::Insert, Self::Update, Self::Restore, Self::Delete];
 
     /// The verb, as permissions spell it.
     #[must_use]
@@ -121,12 +121,35 @@ pub struct NotedChange<'a> {
     pub changes: Option<&'a str>,
 }
 
+/// Which changes are wanted of all that there are; those that fulfil every part that is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeFilter<'a> {
+    /// Not before this moment.
+    pub since: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub until: Option<DateTime<Utc>>,
+    /// By this user or plugin, as [`Origin::by`] says.
+    pub by: Option<&'a str>,
+    /// Of this kind.
+    pub verb: Option<Verb>,
+}
+
+impl ChangeFilter<'_> {
+    /// Whether every change fulfils it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Which changes of an entity's records are wanted: the newest first.
 #[derive(Clone, Copy, Debug)]
-pub struct HistoryQuery {
+pub struct HistoryQuery<'a> {
     /// Of this record only, in the order of its versions. Without it they are in the order of their times, and those of
     /// one time in that of the records' ids.
     pub record: Option<RecordId>,
+    /// Only these.
+    pub filter: ChangeFilter<'a>,
     /// Only those that come after this one, in the same order. Of one record the time in it does not matter.
     pub after: Option<ChangePlace>,
     /// At most so many.
@@ -156,11 +179,12 @@ pub trait History: Send {
     ///
     /// Held by `history::a_records_changes_come_newest_first_a_page_at_a_time`,
     /// `history::an_entitys_changes_come_newest_first_a_page_at_a_time`,
+    /// `history::changes_are_found_by_time_author_and_kind`,
     /// `history::changes_are_the_tenants_and_the_entitys_own`, `history::a_sink_that_has_enough_gets_no_more`.
     async fn history(
         &mut self,
         entity: &EntityRef,
-        query: HistoryQuery,
+        query: HistoryQuery<'_>,
         sink: &mut dyn HistorySink,
     ) -> StorageResult<bool>;
 

@@ -55,7 +55,9 @@ pub use erasure::Erasure;
 pub use error::{ErrorKind, StorageError, StorageResult};
 pub use events::Events;
 pub use evolution::{Alter, Altered, Clashes, Ledger, Moved, Reshape, Which};
-pub use history::{ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, Verb};
+pub use history::{
+    ChangeFilter, ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, Verb,
+};
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use records::{
     Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,

@@ -142,6 +142,11 @@ fn the_history_tells_who_changed_what_a_page_at_a_time(place: &Place) {
     assert!(limited.stderr.contains(&format!("go on with --cursor {cursor}")), "{limited:?}");
     let rest = place.notes("history", &["--limit", "1", "--cursor", cursor]);
     assert_eq!(lines(&rest)[0], of_one[2]);
+    let deleted =
+        place.done("history", &["--verb", "delete", "--by", "system", "--since", "2026-01-01T00:00:00Z"]);
+    assert_eq!(lines(&deleted), of_one[..1]);
+    let before = place.done("history", &["--until", "2026-01-01T00:00:00Z"]);
+    assert_eq!(before.stdout, "");
     let nobody = place.done("history", &["019ab3c4-9c1e-7d54-8a8e-0d6f0a1b2c3d"]);
     assert_eq!(nobody.stdout, "");
 

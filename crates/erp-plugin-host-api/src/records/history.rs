@@ -1,5 +1,6 @@
 //! Who changed what: reading the history of an entity's records, and pruning it.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,10 +10,10 @@ use erp_plugin_model::limits::LimitKind;
 use erp_plugin_model::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use erp_plugin_model::schema::{FieldType, KeptHistory};
 use erp_plugin_model::value::ValueRef;
-use erp_plugin_model::{EntitySchema, HostError, RecordId, Version};
+use erp_plugin_model::{EntitySchema, HostError, RecordId, Version, parse};
 use erp_plugin_storage::{
-    ChangePlace, ErrorKind, HistoryQuery, HistorySink, NotedChange, SinkFlow, StorageError, StorageResult,
-    Verb,
+    ChangeFilter, ChangePlace, ErrorKind, HistoryQuery, HistorySink, NotedChange, SinkFlow, StorageError,
+    StorageResult, Verb,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +27,8 @@ impl Invocation {
     /// Answers with a page of the changes to an entity's records, or to one of them, the newest first:
     /// `{"items":[{"id":"…","version":2,"verb":"update","at":"…","by":"…","caused_by":…,"plugin":…,"plugin_version":…,
     /// "invocation":"…","changes":{"on_hand":{"from":5,"to":3}}}],"next_cursor":"…"|null}`. Takes a page
-    /// `{"limit":50,"cursor":"…"}`, and the right to read the entity. Also of a record that was purged; of one that never
+    /// `{"limit":50,"cursor":"…","since":"2026-01-31T00:00:00Z","until":"…","by":"ada","verb":"delete"}`: from the one moment
+    /// on and before the other, by one user or plugin, of one kind. Takes the right to read the entity. Also of a record that was purged; of one that never
     /// was, or is another tenant's, the page is empty.
     pub async fn history(&mut self, entity: &str, id: Option<&str>, page: &[u8]) -> CallResult<Vec<u8>> {
         self.enter(entity.len() + id.map_or(0, str::len) + page.len())?;
@@ -59,7 +61,7 @@ impl Invocation {
         };
         sink.out.extend_from_slice(b"{\"items\":[");
         self.budget.statement();
-        let query = HistoryQuery { record, after: page.after, limit: page.limit };
+        let query = HistoryQuery { record, filter: page.filter(), after: page.after, limit: page.limit };
         let more = self.transaction().await?.history(&schema.name, query, &mut sink).await?;
         let PageSink { rows, cursor, overflow, mut out, .. } = sink;
         self.budget.rows_read(u64::from(rows));
@@ -118,11 +120,19 @@ fn oldest_kept(schema: &EntitySchema, now: DateTime<Utc>) -> Result<DateTime<Utc
 struct RawPage {
     limit: Option<u64>,
     cursor: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    by: Option<String>,
+    verb: Option<String>,
 }
 
 /// Which page is asked for.
 struct Page {
     limit: u32,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    by: Option<String>,
+    verb: Option<Verb>,
     after: Option<ChangePlace>,
     /// What its cursor is bound to.
     binding: String,
@@ -143,11 +153,33 @@ impl Page {
                 ))
             })?;
         let id = id.and_then(RecordId::parse).map(|id| id.to_string()).unwrap_or_default();
-        let digest = Sha256::digest(format!("history\n{}\n{id}", schema.name));
+        let since = raw.since.as_deref().map(|text| moment("since", text)).transpose()?;
+        let until = raw.until.as_deref().map(|text| moment("until", text)).transpose()?;
+        let verb = raw.verb.as_deref().map(verb).transpose()?;
+        let mut digest = format!("history\n{}\n{id}", schema.name);
+        if since.is_some() || until.is_some() || raw.by.is_some() || verb.is_some() {
+            let _ = write!(digest, "\n{since:?}\n{until:?}\n{verb:?}\n{:?}", raw.by);
+        }
+        let digest = Sha256::digest(digest);
         let binding = URL_SAFE_NO_PAD.encode(digest.get(..8).unwrap_or_default());
         let after = raw.cursor.map(|text| read_cursor(&binding, &text)).transpose()?;
-        Ok(Self { limit, after, binding })
+        Ok(Self { limit, since, until, by: raw.by, verb, after, binding })
     }
+
+    fn filter(&self) -> ChangeFilter<'_> {
+        ChangeFilter { since: self.since, until: self.until, by: self.by.as_deref(), verb: self.verb }
+    }
+}
+
+fn moment(key: &str, text: &str) -> Result<DateTime<Utc>, HostError> {
+    parse::datetime(text).map_err(|reason| HostError::invalid(format!("page: {key} {reason}")))
+}
+
+fn verb(text: &str) -> Result<Verb, HostError> {
+    Verb::BY_RANK.into_iter().find(|verb| verb.as_str() == text).ok_or_else(|| {
+        let known = Verb::BY_RANK.map(Verb::as_str).join(", ");
+        HostError::invalid(format!("page: verb must be one of {known}, not {}", parse::quote(text)))
+    })
 }
 
 /// A cursor, before it is wrapped: what it is bound to, then the place of the last change.
@@ -166,7 +198,7 @@ fn read_cursor(binding: &str, text: &str) -> Result<ChangePlace, HostError> {
     let (bound, at, record, version, rank): Cursor = serde_json::from_slice(&json).map_err(|_| broken())?;
     if bound != binding {
         return Err(HostError::invalid(
-            "page: cursor belongs to another history; keep entity and record the same from page to page",
+            "page: cursor belongs to another history; keep entity, record and filter the same from page to page",
         ));
     }
     Ok(ChangePlace {

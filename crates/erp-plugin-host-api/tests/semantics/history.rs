@@ -281,11 +281,29 @@ async fn pages_go_on_where_the_last_one_ended_and_each_cursor_with_its_own() {
     for (entity, id) in [("item", Some(ids[0].as_str())), ("category", None)] {
         assert_eq!(
             call.history(entity, id, &of_another).await,
-            Err("invalid-input: page: cursor belongs to another history; keep entity and record the same from page to page"
+            Err("invalid-input: page: cursor belongs to another history; keep entity, record and filter the same from page \
+                 to page"
                 .to_owned())
         );
     }
+    // A filter is part of what a cursor belongs to, and what is wrong with it is told.
+    let first = call.history("item", None, r#"{"limit":1,"verb":"update"}"#).await.unwrap();
+    let cursor = json(&first)["next_cursor"].clone();
+    let rest = json!({ "limit": 10, "verb": "update", "cursor": cursor }).to_string();
+    assert_eq!(items(&call.history("item", None, &rest).await.unwrap()).len(), 3);
+    let without = call.history("item", None, &json!({ "cursor": cursor }).to_string()).await.unwrap_err();
+    assert!(without.contains("cursor belongs to another history"), "{without}");
+    for (page, count) in [
+        (r#"{"verb":"insert"}"#, 2),
+        (r#"{"by":"nobody"}"#, 0),
+        (r#"{"since":"2999-01-01T00:00:00Z"}"#, 0),
+        (r#"{"until":"2999-01-01T00:00:00+08:00"}"#, 6),
+    ] {
+        assert_eq!(items(&call.history("item", None, page).await.unwrap()).len(), count, "{page}");
+    }
     for (page, part) in [
+        (r#"{"since":"yesterday"}"#, "page: since must be a time such as"),
+        (r#"{"verb":"purge"}"#, "page: verb must be one of insert, update, restore, delete, not \"purge\""),
         (r#"{"cursor":"nonsense"}"#, "cursor is not one that a history gave"),
         (r#"{"limit":0}"#, "limit must be 1 to 1000, not 0"),
         (r#"{"sort":["at"]}"#, "unknown field `sort`"),

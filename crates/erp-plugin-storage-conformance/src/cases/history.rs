@@ -5,9 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::{EntityRef, FieldType, InvocationId, PluginName, RecordId, UserId, Value, Version};
 use erp_plugin_storage::{
-    Change, ChangePlace, CreateDynamic, Entity, ErrorKind, HistoryQuery, HistorySink, InsertOutcome,
-    NewChange, NewRecord, NotedChange, Origin, RecordSink, RecordUpdate, ReplacedView, RowView, SinkFlow,
-    Storage, StorageResult, Transaction, UpdateOutcome, Verb,
+    Change, ChangeFilter, ChangePlace, CreateDynamic, Entity, ErrorKind, HistoryQuery, HistorySink,
+    InsertOutcome, NewChange, NewRecord, NotedChange, Origin, RecordSink, RecordUpdate, ReplacedView,
+    RowView, SinkFlow, Storage, StorageResult, Transaction, UpdateOutcome, Verb,
 };
 
 use crate::fixture::{
@@ -66,7 +66,7 @@ impl HistorySink for Collect {
 async fn page(
     transaction: &mut dyn Transaction,
     entity: &EntityRef,
-    query: HistoryQuery,
+    query: HistoryQuery<'_>,
 ) -> (Vec<Seen>, bool) {
     let mut sink = Collect { seen: Vec::new(), enough: usize::MAX };
     let more = transaction.history(entity, query, &mut sink).await.unwrap();
@@ -78,7 +78,12 @@ async fn all(transaction: &mut dyn Transaction, entity: &EntityRef, record: Opti
     let mut all: Vec<Seen> = Vec::new();
     loop {
         let after = all.last().map(|last| last.place);
-        let (seen, more) = page(transaction, entity, HistoryQuery { record, after, limit: 2 }).await;
+        let (seen, more) = page(
+            transaction,
+            entity,
+            HistoryQuery { record, filter: ChangeFilter::default(), after, limit: 2 },
+        )
+        .await;
         assert!(seen.len() <= 2 && (!more || seen.len() == 2));
         all.extend(seen);
         if !more {
@@ -229,7 +234,7 @@ pub async fn a_records_changes_come_newest_first_a_page_at_a_time(storage: Arc<d
     let mut expected = changes.map(|(_, _, number, verb)| (number, verb));
     expected.reverse();
     assert_eq!(told, expected);
-    let exact = HistoryQuery { record: Some(record), after: None, limit: 5 };
+    let exact = HistoryQuery { record: Some(record), filter: ChangeFilter::default(), after: None, limit: 5 };
     let (all_of_it, more) = page(&mut *read(&storage, ALPHA).await, &item(), exact).await;
     assert!(all_of_it == found && !more);
     let nobody = HistoryQuery { record: Some(new_id()), ..exact };
@@ -287,6 +292,51 @@ pub async fn changes_are_the_tenants_and_the_entitys_own(storage: Arc<dyn Storag
     assert_eq!(seen(&storage, ALPHA, &entity("suite.items")).await.len(), 1);
 }
 
+pub async fn changes_are_found_by_time_author_and_kind(storage: Arc<dyn Storage>) {
+    let (a, b) = (new_id(), new_id());
+    let changes = [
+        (1, a, 1, Verb::Insert, "anna"),
+        (2, b, 1, Verb::Insert, "bert"),
+        (3, a, 2, Verb::Update, "bert"),
+        (4, a, 3, Verb::Update, "anna"),
+        (5, a, 3, Verb::Delete, "anna"),
+        (6, b, 2, Verb::Update, "plugin:suite"),
+    ];
+    let mut transaction = write(&storage, ALPHA).await;
+    for (at, record, number, verb, by) in changes {
+        let change = of(&item(), record, number, verb);
+        transaction.note_changes(Origin { by, ..origin(at) }, &[change.as_change()]).await.unwrap();
+    }
+    transaction.commit(None).await.unwrap();
+    let none = ChangeFilter::default();
+    for (record, filter, expected) in [
+        (None, ChangeFilter { since: Some(time(4)), ..none }, &[6, 5, 4][..]),
+        (None, ChangeFilter { until: Some(time(3)), ..none }, &[2, 1]),
+        (None, ChangeFilter { since: Some(time(2)), until: Some(time(4)), ..none }, &[3, 2]),
+        (None, ChangeFilter { by: Some("anna"), ..none }, &[5, 4, 1]),
+        (None, ChangeFilter { by: Some("ann"), ..none }, &[]),
+        (None, ChangeFilter { verb: Some(Verb::Insert), ..none }, &[2, 1]),
+        (None, ChangeFilter { by: Some("bert"), verb: Some(Verb::Update), ..none }, &[3]),
+        (Some(a), ChangeFilter { since: Some(time(2)), ..none }, &[5, 4, 3]),
+        (Some(a), ChangeFilter { by: Some("anna"), until: Some(time(5)), ..none }, &[4, 1]),
+        (Some(b), ChangeFilter { verb: Some(Verb::Delete), ..none }, &[]),
+    ] {
+        // A change a page.
+        let (mut found, mut after) = (Vec::new(), None);
+        let mut transaction = read(&storage, ALPHA).await;
+        loop {
+            let query = HistoryQuery { record, filter, after, limit: 1 };
+            let (seen, more) = page(&mut *transaction, &item(), query).await;
+            after = seen.last().map(|seen| seen.place);
+            found.extend(seen.into_iter().map(|seen| seen.place.at));
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(found, expected.iter().map(|at| time(*at)).collect::<Vec<_>>(), "{filter:?}");
+    }
+}
+
 pub async fn a_sink_that_has_enough_gets_no_more(storage: Arc<dyn Storage>) {
     let record = new_id();
     let changes: Vec<_> = (1..=4).map(|number| (number, record, number, Verb::Update)).collect();
@@ -294,7 +344,7 @@ pub async fn a_sink_that_has_enough_gets_no_more(storage: Arc<dyn Storage>) {
     let mut transaction = read(&storage, ALPHA).await;
     for record in [None, Some(record)] {
         let mut sink = Collect { seen: Vec::new(), enough: 2 };
-        let query = HistoryQuery { record, after: None, limit: 3 };
+        let query = HistoryQuery { record, filter: ChangeFilter::default(), after: None, limit: 3 };
         transaction.history(&item(), query, &mut sink).await.unwrap();
         assert_eq!(sink.seen.len(), 2);
     }
@@ -312,7 +362,7 @@ pub async fn pruning_removes_only_what_is_older_at_most_its_limit_the_oldest_fir
     assert_eq!(transaction.prune_history(&item(), time(1), 10).await.unwrap(), 0);
     assert_eq!(transaction.prune_history(&item(), time(1001), 0).await.unwrap(), 0);
     assert_eq!(transaction.prune_history(&item(), time(1001), 700).await.unwrap(), 700);
-    let query = HistoryQuery { record: None, after: None, limit: 1000 };
+    let query = HistoryQuery { record: None, filter: ChangeFilter::default(), after: None, limit: 1000 };
     let (left, _) = page(&mut *transaction, &item(), query).await;
     assert_eq!((left.len(), left.last().unwrap().place.at), (500, time(701)));
     assert_eq!(transaction.prune_history(&item(), time(1001), 700).await.unwrap(), 300);

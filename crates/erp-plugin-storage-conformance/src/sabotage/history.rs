@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use erp_plugin_model::value::ValueRef;
 use erp_plugin_model::{EntityRef, RecordId, Value, Version};
 use erp_plugin_storage::{
-    Change, Entity, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, RecordSink, RecordUpdate,
-    ReplacedView, RowView, SinkFlow, Stamp, StorageResult, UpdateOutcome, Verb,
+    Change, ChangeFilter, Entity, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, RecordSink,
+    RecordUpdate, ReplacedView, RowView, SinkFlow, Stamp, StorageResult, UpdateOutcome, Verb,
 };
 
 use super::rows;
@@ -154,7 +154,7 @@ impl Interceptor for DeletesFirst {
         &self,
         opened: &mut Opened,
         entity: &EntityRef,
-        query: HistoryQuery,
+        query: HistoryQuery<'_>,
         sink: &mut dyn HistorySink,
     ) -> StorageResult<bool> {
         let mut kept = Kept::default();
@@ -164,5 +164,22 @@ impl Interceptor for DeletesFirst {
             again(sink)?;
         }
         Ok(more)
+    }
+}
+
+/// What was asked for is not looked at.
+pub(super) struct FiltersNothing;
+
+#[async_trait]
+impl Interceptor for FiltersNothing {
+    async fn history(
+        &self,
+        opened: &mut Opened,
+        entity: &EntityRef,
+        query: HistoryQuery<'_>,
+        sink: &mut dyn HistorySink,
+    ) -> StorageResult<bool> {
+        let all = HistoryQuery { filter: ChangeFilter::default(), ..query };
+        opened.inner().history(entity, all, sink).await
     }
 }

@@ -116,6 +116,7 @@ sabotages! {
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
     "no tenant predicate in the history": NoTenantPredicate::of(tenants::Statement::History)
         => history::changes_are_the_tenants_and_the_entitys_own;
+    "history is not filtered": history::FiltersNothing => history::changes_are_found_by_time_author_and_kind;
     "tenants that differ in case are one": tenants::TenantsIgnoreCase
         => tenants::names_that_are_nearly_equal_are_two_tenants;
     "a tenant left on a pooled connection": TenantLeftBehind::by_an_end()

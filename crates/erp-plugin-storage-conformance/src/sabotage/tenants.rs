@@ -427,7 +427,7 @@ impl Interceptor for NoTenantPredicate {
         &self,
         opened: &mut Opened,
         entity: &EntityRef,
-        query: HistoryQuery,
+        query: HistoryQuery<'_>,
         sink: &mut dyn HistorySink,
     ) -> StorageResult<bool> {
         let mut more = opened.inner().history(entity, query, sink).await?;

@@ -42,24 +42,41 @@ async fn history_is_read_in_the_order_of_an_index_and_the_oldest_is_found_at_onc
         let record = || of(Parameter::Uuid(Uuid::from_u128(7)), ColumnType::Uuid);
         let at = || of(Parameter::Time("2026-01-02T00:00:00Z".parse().unwrap()), ColumnType::DateTime);
         for (sql, more, index, place) in [
-            (history::select(true, false), vec![number(), record()], "record_history_pkey", "record = "),
             (
-                history::select(true, true),
+                history::select(true, false, false),
+                vec![number(), record()],
+                "record_history_pkey",
+                "record = ",
+            ),
+            (
+                history::select(true, true, false),
                 vec![number(), record(), number(), number()],
                 "record_history_pkey",
                 "ROW(version, verb) < ",
             ),
-            (history::select(false, false), vec![number()], "record_history_newest", "entity = "),
+            (history::select(false, false, false), vec![number()], "record_history_newest", "entity = "),
             (
-                history::select(false, true),
+                history::select(false, false, true),
+                vec![
+                    number(),
+                    at(),
+                    at(),
+                    of(Parameter::Null, ColumnType::Text),
+                    of(Parameter::Null, ColumnType::Integer),
+                ],
+                "record_history_newest",
+                "at >= ",
+            ),
+            (
+                history::select(false, true, false),
                 vec![number(), at(), record(), number(), number()],
                 "record_history_newest",
                 "ROW(at, record, version, verb) < ",
             ),
-            (history::PRUNE, vec![at(), number()], "record_history_newest", "at < "),
+            (history::PRUNE.to_owned(), vec![at(), number()], "record_history_newest", "at < "),
         ] {
             let parameters = own.iter().cloned().chain(more).collect();
-            for plan in plans(&mut session, &Sql { text: sql.to_owned(), parameters }).await {
+            for plan in plans(&mut session, &Sql { text: sql.clone(), parameters }).await {
                 assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{plan}");
                 // Without statistics one index is as good to the planner as another.
                 if analysed {

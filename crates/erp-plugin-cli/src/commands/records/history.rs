@@ -16,6 +16,7 @@ use crate::output;
 #[command(after_help = "\
 Examples:
   erp-plugin records history inventory.item --db erp.db --tenant acme --limit 20
+  erp-plugin records history inventory.item --db erp.db --tenant acme --by ada --verb delete --since 2026-01-31T00:00:00Z
   erp-plugin records history inventory.item 019ab3c4-9c1e-7d54-8a8e-0d6f0a1b2c3d --db erp.db --tenant acme")]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -23,10 +24,22 @@ pub(super) struct Arguments {
     /// The record's id; of all records without it
     #[arg(value_name = "ID")]
     id: Option<String>,
+    /// Only those by this user, or by a plugin: plugin:NAME
+    #[arg(long, value_name = "USER")]
+    by: Option<String>,
+    /// Only those of this kind: insert, update, restore or delete
+    #[arg(long, value_name = "VERB")]
+    verb: Option<String>,
+    /// Only those at this moment or later: 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those before this moment
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// The most changes, 1 to 1,000 [default: 50]
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Where the page before has ended; entity and record must be the same
+    /// Where the page before has ended; all but the limit must be the same
     #[arg(long, value_name = "C")]
     cursor: Option<String>,
 }
@@ -36,7 +49,15 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
     let opened = arguments.target.to_read().await?;
     let mut page = Map::new();
     page.extend(arguments.limit.map(|limit| ("limit".to_owned(), Json::from(limit))));
-    page.extend(arguments.cursor.clone().map(|cursor| ("cursor".to_owned(), Json::from(cursor))));
+    for (key, value) in [
+        ("by", &arguments.by),
+        ("verb", &arguments.verb),
+        ("since", &arguments.since),
+        ("until", &arguments.until),
+        ("cursor", &arguments.cursor),
+    ] {
+        page.extend(value.clone().map(|value| (key.to_owned(), Json::from(value))));
+    }
     let page = opened.records().history(&opened.entity, id, &Json::Object(page)).await?;
     if arguments.target.json {
         output::print_json(&page)?;
