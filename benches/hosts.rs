@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 /// The record that is written and read: an item of an inventory.
 pub(crate) const ITEM: &str = r#"{"sku":"NW-001","name":"Chai","category":"Beverages","unit":"10 boxes x 30 bags","unit_price":"18.00","on_hand":39,"reorder_level":10,"discontinued":true}"#;
 
+/// Without a history, as the bare side has none; what it costs is measured by itself.
 const MANIFEST: &str = r#"
 manifest = 1
 [plugin]
@@ -29,6 +30,8 @@ version = "0.1.0"
 contract = "0"
 [capabilities]
 events-publish = ["bench.*"]
+[entities.item]
+history = false
 [entities.item.fields]
 sku = { type = "string", required = true, indexed = true, max-length = 20 }
 name = { type = "string", required = true, max-length = 80 }
@@ -57,7 +60,11 @@ pub(crate) fn generous() -> Limits {
 
 /// The bench guest with its manifest.
 pub(crate) fn guest() -> anyhow::Result<Vec<u8>> {
-    let manifest = erp_plugin::Manifest::from_toml(MANIFEST)?.to_canonical_json();
+    guest_with(MANIFEST)
+}
+
+fn guest_with(manifest: &str) -> anyhow::Result<Vec<u8>> {
+    let manifest = erp_plugin::Manifest::from_toml(manifest)?.to_canonical_json();
     let mut component = wat::parse_str(include_str!("guest.wat"))?;
     let name = erp_plugin::manifest::SECTION.as_bytes();
     let mut section = Vec::new();
@@ -93,9 +100,18 @@ pub(crate) struct BenchHost {
 impl BenchHost {
     /// On a file of SQLite's.
     pub(crate) fn new() -> anyhow::Result<Self> {
+        Self::on_a_file(guest()?)
+    }
+
+    /// The same, where every change of a record is noted.
+    pub(crate) fn with_history() -> anyhow::Result<Self> {
+        Self::on_a_file(guest_with(&MANIFEST.replace("history = false\n", ""))?)
+    }
+
+    fn on_a_file(guest: Vec<u8>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-        let host = Self::on(Self::runtime(2)?, &url)?;
+        let host = Self::with(Self::runtime(2)?, &url, guest)?;
         Ok(Self { _folder: Some(folder), ..host })
     }
 
@@ -105,6 +121,10 @@ impl BenchHost {
 
     /// On any database, which must be new.
     pub(crate) fn on(runtime: tokio::runtime::Runtime, url: &str) -> anyhow::Result<Self> {
+        Self::with(runtime, url, guest()?)
+    }
+
+    fn with(runtime: tokio::runtime::Runtime, url: &str, guest: Vec<u8>) -> anyhow::Result<Self> {
         let mut identity = Identity::user(TenantId::parse("acme")?, UserId::parse("ada")?);
         identity.roles.push("all".to_owned());
         let host = runtime.block_on(async {
@@ -116,7 +136,7 @@ impl BenchHost {
                 .build()
                 .await?;
             host.create_tenant("acme").await?;
-            host.install(guest()?, InstallOptions::default()).await?;
+            host.install(guest, InstallOptions::default()).await?;
             host.enable("acme", "bench").await?;
             anyhow::Ok(host)
         })?;

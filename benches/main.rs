@@ -7,6 +7,7 @@
 mod bare;
 mod compare;
 mod fuel_overhead;
+mod history;
 mod hosts;
 mod p01_call;
 mod p02_sandbox;
@@ -23,6 +24,7 @@ type Bench = fn() -> anyhow::Result<()>;
 
 const BENCHES: &[(&str, Bench)] = &[
     ("fuel_overhead", fuel_overhead::run),
+    ("history", history::run),
     ("p01_call", p01_call::run),
     ("p02_sandbox", p02_sandbox::run),
     ("p06_host_call", p06_host_call::run),
