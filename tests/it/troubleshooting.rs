@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use erp_plugin::{HostFailure, InstallOptions, Limits, Manifest, OpenError, StorageError};
+use erp_plugin::{
+    HostFailure, InstallOptions, Limits, Manifest, OpenError, StorageError, TenantId, portable,
+};
 use erp_plugin_storage::ErrorKind;
-use erp_plugin_tests::{Platform, guests};
+use erp_plugin_tests::{Database, Platform, TENANT, guests};
 use serde_json::json;
 
 /// What the Rust compiler says, of which `v1_bindings_of_the_contract_fit_a_host_state_of_ones_own` shows the way out.
@@ -172,6 +174,34 @@ async fn texts_of_running() -> Result<Vec<&'static str>, HostFailure> {
     Ok(texts)
 }
 
+async fn texts_of_leaving() -> Vec<&'static str> {
+    let (folder, database) = (tempfile::tempdir().unwrap(), Database::lasting().await);
+    let platform = Platform::on(database.url(), |builder| builder).await;
+    platform.enable("", guests::plugin("inventory")).await;
+    let needs = guests::changed("purchasing", "0.1.1", |manifest| {
+        manifest["capabilities"]["entities"] = json!(["inventory.item:read"]);
+    });
+    platform.host.install(needs, InstallOptions::default()).await.unwrap();
+    let error = platform.host.archive("inventory").await.unwrap_err().to_string();
+    assert!(error.contains("others need"), "{error}");
+
+    let (tenant, export) = (TenantId::parse(TENANT).unwrap(), folder.path().join("export"));
+    let own = erp_plugin::transfer(database.url()).await.unwrap();
+    let at = chrono::DateTime::UNIX_EPOCH;
+    portable::export_tenant(&*own, &tenant, at, &export, &mut |_, _| {}).await.unwrap();
+    let other = erp_plugin::transfer("sqlite::memory:").await.unwrap();
+    let import = async || {
+        let imported = portable::import_tenant(&*other, &export, None, &mut |_, _| {}).await;
+        imported.unwrap_err().to_string()
+    };
+    let error = import().await;
+    assert!(error.contains("the export was made with"), "{error}");
+    std::fs::write(export.join("activations.jsonl"), "{}\n").unwrap();
+    let error = import().await;
+    assert!(error.contains("is not as it was exported"), "{error}");
+    vec!["others need", "the export was made with", "is not as it was exported"]
+}
+
 #[tokio::test]
 async fn every_entry_is_a_text_that_comes_and_every_text_has_an_entry() -> Result<(), HostFailure> {
     let document = include_str!("../../docs/troubleshooting.md");
@@ -182,6 +212,7 @@ async fn every_entry_is_a_text_that_comes_and_every_text_has_an_entry() -> Resul
     produced.extend(texts_of_manifests());
     produced.extend(texts_of_opening().await);
     produced.extend(texts_of_running().await?);
+    produced.extend(texts_of_leaving().await);
     assert_eq!(entries, produced);
     Ok(())
 }
