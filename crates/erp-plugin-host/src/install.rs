@@ -159,7 +159,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Refuses other bytes under the name of a version, and grants the same ones anew if that is asked for.
+    /// Refuses other bytes under the name of a version, sees to its tables, and grants the same ones anew if that is asked for.
     async fn already_there(
         &self,
         present: &Installed,
@@ -176,6 +176,9 @@ impl Inner {
             )
             .into());
         }
+        // They are as it declares them, unless an archiving of it crossed its installation.
+        self.evolve(name, own, &present.declared(), &options.consent).await?;
+        self.read_catalog().await?;
         if options.granted.is_some() && present.record.granted != record.granted {
             let mut platform = self.change_platform().await?;
             platform.set_granted(name, own, &record.granted).await?;

@@ -1,16 +1,18 @@
 //! `erp-plugin plugins`: where they are enabled, and how one leaves.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::place::{Place, on_every_backend};
-use crate::program::{Done, erp_plugin, plugin};
+use crate::program::{Done, erp_plugin, killed_after, plugin};
 
 on_every_backend! {
     a_plugin_is_disabled_and_enabled_again
     a_plugin_is_archived_into_files_and_comes_back
     a_plugin_is_purged_by_its_name
+    a_leaving_that_is_killed_anywhere_is_finished_by_the_next
 }
 
 impl Place {
@@ -126,4 +128,36 @@ fn a_plugin_is_purged_by_its_name(place: &Place) {
     // Nothing of it is in the way of the same plugin installed anew.
     place.install("acme");
     assert_eq!(place.notes_of("acme", "query", &["--json"]).json()["items"], json!([]));
+}
+
+fn a_leaving_that_is_killed_anywhere_is_finished_by_the_next(place: &Place) {
+    place.with_notes();
+    let file = place.path("notes.jsonl");
+    fs::write(&file, (0..900).map(|n| format!("{{\"title\":\"n{n}\"}}")).collect::<Vec<_>>().join("\n"))
+        .unwrap();
+    assert_eq!(place.notes_of("globex", "import", &[&file]).code, Some(0));
+    let folder = place.path("sample.export");
+    // It may be killed when it has done everything, and only not ended yet.
+    let killed_until = |words: &[&str], is_done: &dyn Fn() -> bool| {
+        let arguments: Vec<&str> =
+            ["plugins"].iter().chain(words).chain(&["--db", &place.database]).copied().collect();
+        let mut killed = 0;
+        for wait in (0..).map(|attempt| Duration::from_millis(5 + 7 * attempt)) {
+            if !killed_after(wait, &arguments) || is_done() {
+                break;
+            }
+            killed += 1;
+        }
+        assert!(killed > 1 && is_done(), "{killed} times killed");
+    };
+    killed_until(&["archive", "test-sample", "-o", &folder], &|| fs::exists(&folder).unwrap());
+    let contents: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(format!("{folder}/export.json")).unwrap()).unwrap();
+    let files = contents["files"].as_array().unwrap();
+    let notes = files.iter().find(|file| file["file"] == "globex/test-sample.note.jsonl").unwrap();
+    assert_eq!(notes["rows"], 902);
+    let is_gone = || place.plugins_done(&["list"]).starts_with("no plugins;");
+    killed_until(&["purge", "test-sample", "--confirm", "test-sample"], &is_gone);
+    place.install("globex");
+    assert_eq!(place.notes_of("globex", "query", &["--json"]).json()["items"], json!([]));
 }

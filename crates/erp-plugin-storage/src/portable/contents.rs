@@ -47,7 +47,7 @@ pub struct TenantOf {
 pub struct PluginOf {
     /// Its name.
     pub name: String,
-    /// The version that ran; absent when none did.
+    /// The version that ran, of an archived plugin the one that was installed last; absent when none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::evolution::Archived;
-use erp_plugin_model::{EntitySchema, PluginName, TenantId, Value};
+use erp_plugin_model::{EntitySchema, FieldType, PluginName, TenantId, Value};
+use uuid::Uuid;
 
 use super::PAGE;
 use super::contents::{Contents, EntityOf, FORMAT, PluginOf, TenantOf, VERSION};
@@ -12,7 +13,7 @@ use super::error::PortableError;
 use super::folder::Writer;
 use super::json;
 use crate::copy::{reading, scope, tables, tenant_scope};
-use crate::transfer::{TenantTable, TenantTransfer, Transfer};
+use crate::transfer::{Column, TenantTable, TenantTransfer, Transfer};
 use crate::{ErrorKind, StorageError};
 
 /// Exports everything of a tenant, as it is in this moment, into a folder that is not there yet. Others go on meanwhile.
@@ -92,10 +93,9 @@ pub async fn export_plugin(
             let file = format!("{tenant}/{name}.jsonl");
             write(&mut *own, (table, &file), Part::All, &mut writer, progress).await?;
         }
-        let own_name = Value::Text(plugin.to_string());
         let prefix = format!("{plugin}.");
         for (table, part) in [
-            (TenantTable::Config, Part::Of(&own_name)),
+            (TenantTable::Config, Part::Of(plugin.as_str())),
             (TenantTable::NumberSeries, Part::Beginning(&prefix)),
             (TenantTable::History, Part::Beginning(&prefix)),
         ] {
@@ -120,18 +120,30 @@ pub async fn export_plugin(
 enum Part<'a> {
     All,
     /// Those whose first value this is.
-    Of(&'a Value),
+    Of(&'a str),
     /// Those whose first value begins so.
     Beginning(&'a str),
 }
 
 impl Part<'_> {
-    fn has(self, first: &Value) -> bool {
-        match (self, first) {
+    /// The key before the first of them.
+    fn before(self, table: TenantTable<'_>) -> Option<Vec<Value>> {
+        let (Self::Of(first) | Self::Beginning(first)) = self else { return None };
+        let least = |column: Column| match column.field_type {
+            FieldType::Uuid => Value::Uuid(Uuid::nil()),
+            FieldType::Integer => Value::Integer(i64::MIN),
+            _ => Value::Text(String::new()),
+        };
+        let rest = table.columns().into_iter().take(table.key()).skip(1).map(least);
+        Some([Value::Text(first.to_owned())].into_iter().chain(rest).collect())
+    }
+
+    fn has(self, row: &[Value]) -> bool {
+        match (self, row.first()) {
             (Self::All, _) => true,
-            (Self::Of(own), first) => own == first,
-            (Self::Beginning(own), Value::Text(first)) => first.starts_with(own),
-            (Self::Beginning(_), _) => false,
+            (Self::Of(own), Some(Value::Text(first))) => first == own,
+            (Self::Beginning(own), Some(Value::Text(first))) => first.starts_with(own),
+            (Self::Of(_) | Self::Beginning(_), _) => false,
         }
     }
 }
@@ -144,17 +156,20 @@ async fn write(
     progress: &mut (dyn FnMut(&str, u64) + Send),
 ) -> Result<u64, PortableError> {
     let (columns, name) = (json::columns(table), table.name());
-    let (mut last, mut written): (Option<Vec<Value>>, u64) = (None, 0);
+    let (mut last, mut written) = (part.before(table), 0);
     loop {
         let rows = own.export(table, last.as_deref(), PAGE).await?;
         let Some(end) = rows.last() else { return Ok(written) };
-        last = Some(end.iter().take(table.key()).cloned().collect());
         let before = written;
-        for row in rows.iter().filter(|row| row.first().is_some_and(|first| part.has(first))) {
+        for row in rows.iter().take_while(|row| part.has(row)) {
             writer.line(file, &name, &json::write(&columns, row))?;
             written += 1;
         }
         progress(&name, written - before);
+        if !part.has(end) {
+            return Ok(written);
+        }
+        last = Some(end.iter().take(table.key()).cloned().collect());
     }
 }
 

@@ -5,16 +5,18 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 
 use super::contents::{Contents, FORMAT, FileOf, VERSION};
 use super::error::PortableError;
 
 const CONTENTS: &str = "export.json";
 
-/// A folder in the making.
+/// A folder in the making. One that is dropped leaves nothing.
 pub(super) struct Writer {
     folder: PathBuf,
-    partial: PathBuf,
+    /// Beside it, and readable by its owner alone: what is in it is a business's own.
+    partial: TempDir,
     open: Option<Open>,
     files: Vec<FileOf>,
 }
@@ -34,17 +36,10 @@ impl Writer {
                 folder.display()
             )));
         }
-        let mut partial = folder.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        // Of an export that was stopped.
-        match fs::remove_dir_all(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("remove", &partial, error));
-            }
-            _ => {}
-        }
-        make_folder(&partial)?;
+        let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let beside = beside.unwrap_or(Path::new("."));
+        let partial = tempfile::Builder::new().prefix(".erp-plugin-export-").tempdir_in(beside);
+        let partial = partial.map_err(|error| failed("make a folder in", beside, error))?;
         Ok(Self { folder: folder.to_owned(), partial, open: None, files: Vec::new() })
     }
 
@@ -63,9 +58,9 @@ impl Writer {
     }
 
     fn open(&self, file: &str, table: &str) -> Result<Open, PortableError> {
-        let path = self.partial.join(file);
+        let path = self.partial.path().join(file);
         if let Some(folder) = path.parent() {
-            make_folder(folder)?;
+            fs::create_dir_all(folder).map_err(|error| failed("make", folder, error))?;
         }
         let out = File::create_new(&path).map_err(|error| failed("make", &path, error))?;
         let of = FileOf { file: file.to_owned(), table: table.to_owned(), rows: 0, sha256: String::new() };
@@ -87,7 +82,7 @@ impl Writer {
     ) -> Result<Contents, PortableError> {
         self.close()?;
         let contents = contents(std::mem::take(&mut self.files));
-        let path = self.partial.join(CONTENTS);
+        let path = self.partial.path().join(CONTENTS);
         let json = serde_json::to_vec_pretty(&contents)
             .map_err(|error| failed("write", &path, io::Error::other(error)))?;
         let write = || {
@@ -97,25 +92,11 @@ impl Writer {
             file.sync_all()
         };
         write().map_err(|error| failed("write", &path, error))?;
-        fs::rename(&self.partial, &self.folder).map_err(|error| failed("make", &self.folder, error))?;
+        fs::rename(self.partial.path(), &self.folder).map_err(|error| failed("make", &self.folder, error))?;
+        // It is called otherwise now, and stays.
+        drop(self.partial.keep());
         Ok(contents)
     }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // After it got its name there is nothing to remove; what stays otherwise is removed by the next one.
-        drop(fs::remove_dir_all(&self.partial));
-    }
-}
-
-/// What is in it is a business's own.
-fn make_folder(path: &Path) -> Result<(), PortableError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| failed("make", path, error))
 }
 
 /// A folder that is whole: what it has, each file as long and with the hash that it says.
