@@ -81,6 +81,11 @@ async fn an_archived_plugin_comes_back_as_its_next_version() {
     let failure = platform.host.install(next(), defaults()).await.unwrap_err();
     let told = refused(failure, ErrorCode::Rejected);
     assert!(told.contains("inventory.item.discontinued"), "{told}");
+    // Nothing was done: what came back to be looked at lies where it lay.
+    let states = platform.host.plugin_states().await.unwrap();
+    assert_eq!(states[0].active, None);
+    let again = platform.host.archive("inventory").await.unwrap();
+    assert!(again.kept.iter().all(|kept| kept.kept_as.ends_with("__old1")), "{:?}", again.kept.len());
     let consent = vec!["inventory.item.discontinued".to_owned()];
     platform.host.install(next(), InstallOptions { consent, ..defaults() }).await.unwrap();
     let item = platform.host.records(system()).get(ITEM, id).await.unwrap();
@@ -123,6 +128,10 @@ async fn what_others_need_is_neither_archived_nor_purged() {
     assert!(platform.host.records(system()).get(ITEM, id).await.is_ok(), "nothing was done");
     platform.host.archive("purchasing").await.unwrap();
     platform.host.archive("inventory").await.unwrap();
+    // What comes back would refer to nothing.
+    let told = refused(platform.host.purge("inventory").await.unwrap_err(), ErrorCode::Rejected);
+    assert!(told.contains("purchasing.purchase_order.item refers to inventory.item"), "{told}");
+    platform.host.install(guests::plugin("inventory"), defaults()).await.unwrap();
     // A version that does not need it takes consent: its table came back with the reference.
     let without = platform.host.install(guests::plugin("purchasing"), defaults()).await.unwrap_err();
     let told = refused(without, ErrorCode::Rejected);
@@ -151,6 +160,51 @@ async fn a_purged_plugin_has_left_nothing_and_begins_anew() {
     let history = records.history(ITEM, Some(id), &json!({})).await.unwrap();
     assert_eq!(history["items"], json!([]));
     records.insert(ITEM, &json!({ "sku": "A", "name": "Chai" })).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_earlier_versions_left_is_not_what_an_archived_plugin_has() {
+    let platform = Platform::new().await;
+    let (id, item) = with_an_item(&platform).await;
+    platform.host.archive("inventory").await.unwrap();
+    refused(platform.host.purge_archived("inventory").await.unwrap_err(), ErrorCode::NotFound);
+    platform.host.install(guests::plugin("inventory"), defaults()).await.unwrap();
+    assert_eq!(platform.host.records(system()).get(ITEM, id).await.unwrap(), item);
+}
+
+#[tokio::test]
+async fn an_archived_plugin_is_enabled_by_nobody_and_keeps_nobody_from_working() {
+    let database = Database::lasting().await;
+    let here = Platform::on(database.url(), |builder| builder).await;
+    let there = Platform::on(database.url(), |builder| builder).await;
+    with_an_item(&here).await;
+    there.host.install(guests::plugin("inventory"), defaults()).await.unwrap();
+    here.host.archive("inventory").await.unwrap();
+    let told = refused(there.host.enable(TENANT, "inventory").await.unwrap_err(), ErrorCode::NotFound);
+    assert!(told.contains("no plugin inventory is installed"), "{told}");
+    here.host.disable(TENANT, "inventory").await.unwrap();
+    // As if somebody had enabled it who looked a moment too early.
+    let storage = erp_plugin::storage(database.url()).await.unwrap();
+    let scope = erp_plugin::TenantScope::granted_by_host(TenantId::parse(TENANT).unwrap());
+    let soon = std::time::Instant::now() + Duration::from_secs(10);
+    let options = erp_plugin::TransactionOptions {
+        mode: erp_plugin_storage::Mode::Write,
+        deadline: soon,
+        writer_hold: Duration::from_secs(1),
+    };
+    let mut own = storage.begin(&scope, options).await.unwrap();
+    let state = own.activation(&"inventory".parse().unwrap()).await.unwrap().unwrap();
+    let every = erp_plugin_storage::Subscription {
+        pattern: erp_plugin_model::event::EventPattern::everything(),
+        own_events: true,
+    };
+    own.set_activation(&erp_plugin_storage::ActivationState { enabled: true, ..state }, &[every])
+        .await
+        .unwrap();
+    own.commit(None).await.unwrap();
+    drop(storage);
+    assert_eq!(order(&here).await.unwrap(), (0, 0));
+    assert_eq!(here.host.plugin_states().await.unwrap()[0].enabled_in, []);
 }
 
 #[tokio::test]
@@ -192,4 +246,39 @@ async fn what_is_disabled_here_is_disabled_there_within_a_second() {
     here.host.enable(TENANT, "inventory").await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert!(call(&there).await.is_ok());
+}
+
+#[tokio::test]
+async fn of_an_archiving_and_an_installation_at_once_one_is_the_last() {
+    let database = Database::lasting().await;
+    let here = Platform::on(database.url(), |builder| builder).await;
+    let there = Platform::on(database.url(), |builder| builder).await;
+    let (id, item) = with_an_item(&here).await;
+    let (mut archived, mut installed) = (0, 0);
+    for round in 0..12_u64 {
+        let archive = async {
+            tokio::time::sleep(Duration::from_millis(round % 4 * 3)).await;
+            here.host.archive("inventory").await
+        };
+        let (left, came) = tokio::join!(archive, there.host.install(guests::plugin("inventory"), defaults()));
+        for failure in [left.err(), came.err()].into_iter().flatten() {
+            refused(failure, ErrorCode::Unavailable);
+        }
+        // Each of them says the same of what became of it.
+        let states = [&here, &there].map(|platform| platform.host.plugin_states());
+        let [one, other] = states;
+        let (one, other) = (one.await.unwrap(), other.await.unwrap());
+        assert_eq!(one, other);
+        if one[0].active.is_some() {
+            installed += 1;
+            assert!(here.host.schema_status("inventory").await.unwrap().is_current, "{round}");
+        } else {
+            archived += 1;
+            let again = here.host.archive("inventory").await.unwrap();
+            assert!(again.kept.iter().any(|kept| kept.entity.to_string() == ITEM), "{round}");
+            here.host.install(guests::plugin("inventory"), defaults()).await.unwrap();
+        }
+        assert_eq!(here.host.records(system()).get(ITEM, id).await.unwrap(), item, "{round}");
+    }
+    println!("{archived} times archived, {installed} times installed");
 }

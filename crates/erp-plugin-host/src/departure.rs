@@ -4,16 +4,18 @@
 //! again, so nothing can be written any more. Whoever is stopped half-way begins again and goes on. Installing the plugin
 //! brings its tables back.
 
+use std::collections::BTreeSet;
+
 use erp_plugin_model::evolution::{self, Archived};
 use erp_plugin_model::manifest::EntityAccess;
 use erp_plugin_model::schema::FieldType;
-use erp_plugin_model::{ErrorCode, HostError, PluginName, TenantId};
+use erp_plugin_model::{EntitySchema, ErrorCode, Field, HostError, PluginName, TenantId};
 use erp_plugin_storage::{Altered, ErrorKind, erase, evolve};
 
 use crate::error::HostResult;
 use crate::host::Inner;
 
-/// How often tables are looked up again because somebody changed them meanwhile.
+/// How often a plugin is taken out of use again because somebody else brought it back meanwhile.
 const MAX_ROUNDS: u32 = 10;
 
 /// Where a plugin stands on the platform.
@@ -89,12 +91,7 @@ impl Inner {
             .into());
         }
         self.check_unreferenced(plugin)?;
-        let disabled_in = self.disable_everywhere(plugin).await?;
-        let mut platform = self.change_platform().await?;
-        platform.deactivate(plugin).await?;
-        platform.commit().await?;
-        self.look_again().await?;
-        self.put_tables_aside(plugin).await?;
+        let disabled_in = self.take_out_of_use(plugin).await?;
         let mut platform = self.look_at_platform().await?;
         let kept = platform.archived(plugin).await?;
         platform.rollback().await?;
@@ -120,12 +117,21 @@ impl Inner {
             .into());
         }
         self.check_unreferenced(plugin)?;
-        let dropped = self.purge_archived(plugin).await?;
+        self.check_unreferenced_by_archived(plugin).await?;
+        let dropped = self.drop_archived(plugin).await?;
         let tenants = self.tenants().await?;
         let rows = erase::erase_plugin(&*self.services.storage, plugin, &tenants).await?;
         // Last: while a version is there, whoever was stopped can begin again.
         let mut platform = self.change_platform().await?;
         let versions = platform.remove_versions(plugin).await?;
+        if platform.active_versions().await?.iter().any(|own| own.0 == *plugin) {
+            platform.rollback().await?;
+            return Err(HostError::new(
+                ErrorCode::Unavailable,
+                format!("{plugin} was installed while it was purged; it begins anew, and what it had before is gone"),
+            )
+            .into());
+        }
         platform.commit().await?;
         self.look_again().await?;
         Ok(PurgedPlugin { name: plugin.clone(), dropped, rows, versions })
@@ -142,24 +148,33 @@ impl Inner {
     async fn is_known(&self, plugin: &PluginName) -> HostResult<bool> {
         let mut platform = self.look_at_platform().await?;
         let is_known = platform.versions().await?.iter().any(|version| version.name == *plugin)
-            || !platform.archived(plugin).await?.is_empty();
+            || !platform.archived(plugin).await?.is_empty()
+            || !platform.entities(plugin).await?.is_empty();
         platform.rollback().await?;
         Ok(is_known)
+    }
+
+    /// Refuses when what another plugin left refers to an entity of this one: it would come back with references to nothing.
+    async fn check_unreferenced_by_archived(&self, plugin: &PluginName) -> HostResult<()> {
+        let mut needs = Vec::new();
+        let mut platform = self.look_at_platform().await?;
+        let names: BTreeSet<PluginName> =
+            platform.versions().await?.into_iter().map(|version| version.name).collect();
+        for other in names.iter().filter(|other| *other != plugin) {
+            let archived = platform.archived(other).await?;
+            for kept in archived.iter().filter(|kept| kept.is_entity()) {
+                needs.extend(references(&kept.definition, plugin));
+            }
+        }
+        platform.rollback().await?;
+        refuse_while_needed(plugin, needs).map_err(Into::into)
     }
 
     /// Refuses when another plugin that runs needs an entity of this one.
     fn check_unreferenced(&self, plugin: &PluginName) -> Result<(), HostError> {
         let mut needs = Vec::new();
         for other in self.catalog.all().iter().filter(|other| other.name() != plugin) {
-            for entity in other.declared() {
-                for field in entity.fields() {
-                    if let FieldType::Reference { target, .. } = &field.field_type
-                        && target.plugin == *plugin
-                    {
-                        needs.push(format!("{}.{} refers to {target}", entity.name, field.name));
-                    }
-                }
-            }
+            needs.extend(other.declared().iter().flat_map(|entity| references(entity, plugin)));
             for (entity, access) in other.granted.entities.iter().filter(|own| own.0.plugin == *plugin) {
                 let verb = match access {
                     EntityAccess::Read => "reads",
@@ -168,17 +183,34 @@ impl Inner {
                 needs.push(format!("{} {verb} {entity}", other.name()));
             }
         }
-        if needs.is_empty() {
-            return Ok(());
+        refuse_while_needed(plugin, needs)
+    }
+
+    /// Has no version of a plugin run and none of its tables in place, also where another process installs it meanwhile.
+    /// Returns the tenants in which it was enabled.
+    async fn take_out_of_use(&self, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
+        let mut disabled_in = BTreeSet::new();
+        for _ in 0..MAX_ROUNDS {
+            disabled_in.extend(self.disable_everywhere(plugin).await?);
+            let mut platform = self.change_platform().await?;
+            platform.deactivate(plugin).await?;
+            platform.commit().await?;
+            self.look_again().await?;
+            self.put_tables_aside(plugin).await?;
+            let mut platform = self.look_at_platform().await?;
+            let is_active = platform.active_versions().await?.iter().any(|own| own.0 == *plugin);
+            let has_tables = !platform.entities(plugin).await?.is_empty();
+            let is_enabled = !platform.enabled_in(plugin).await?.is_empty();
+            platform.rollback().await?;
+            if !is_active && !has_tables && !is_enabled {
+                return Ok(disabled_in.into_iter().collect());
+            }
         }
-        needs.sort();
         Err(HostError::new(
-            ErrorCode::Rejected,
-            format!(
-                "others need {plugin}: {}; archive them first, or install versions that do not",
-                needs.join(", ")
-            ),
-        ))
+            ErrorCode::Unavailable,
+            format!("{plugin} is installed again and again by somebody else; archive it when they are done"),
+        )
+        .into())
     }
 
     async fn disable_everywhere(&self, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
@@ -193,25 +225,42 @@ impl Inner {
     }
 
     async fn put_tables_aside(&self, plugin: &PluginName) -> HostResult<()> {
-        for _ in 0..MAX_ROUNDS {
-            let mut platform = self.look_at_platform().await?;
-            let entities = platform.entities(plugin).await?;
-            platform.rollback().await?;
-            if entities.is_empty() {
-                return Ok(());
-            }
-            for step in evolution::leave(&entities) {
-                match evolve::make(&*self.services.storage, &step, &[]).await {
-                    Ok(Altered::Done | Altered::Elsewhere | Altered::DoesNotFit) => {}
-                    Err(error) if error.kind == ErrorKind::SchemaChanged => {}
-                    Err(error) => return Err(error.into()),
-                }
+        let mut platform = self.look_at_platform().await?;
+        let entities = platform.entities(plugin).await?;
+        platform.rollback().await?;
+        for step in evolution::leave(&entities) {
+            match evolve::make(&*self.services.storage, &step, &[]).await {
+                // What somebody else has changed is looked at in the next round.
+                Ok(Altered::Done | Altered::Elsewhere | Altered::DoesNotFit) => {}
+                Err(error) if error.kind == ErrorKind::SchemaChanged => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(HostError::new(
-            ErrorCode::Unavailable,
-            format!("the tables of {plugin} are changed by somebody else; archive it again"),
-        )
-        .into())
+        Ok(())
     }
+}
+
+/// The fields of an entity that refer to an entity of a plugin.
+fn references(entity: &EntitySchema, plugin: &PluginName) -> Vec<String> {
+    let to_it = |field: &Field| match &field.field_type {
+        FieldType::Reference { target, .. } if target.plugin == *plugin => {
+            Some(format!("{}.{} refers to {target}", entity.name, field.name))
+        }
+        _ => None,
+    };
+    entity.fields().iter().filter_map(to_it).collect()
+}
+
+fn refuse_while_needed(plugin: &PluginName, mut needs: Vec<String>) -> Result<(), HostError> {
+    if needs.is_empty() {
+        return Ok(());
+    }
+    needs.sort();
+    Err(HostError::new(
+        ErrorCode::Rejected,
+        format!(
+            "others need {plugin}: {}; archive them first (to purge it, purge them), or install versions that do not",
+            needs.join(", ")
+        ),
+    ))
 }

@@ -224,7 +224,14 @@ impl Inner {
     /// Calls the plugin; `None` if it is not enabled, or its tenant is suspended.
     async fn handle(&self, delivery: &Delivery) -> HostResult<Option<InvocationReport>> {
         let Delivery { tenant, plugin, .. } = delivery;
-        let mut active = self.active(tenant, plugin).await?;
+        let mut active = match self.active(tenant, plugin).await {
+            Err(HostFailure::Refused(error)) if error.code == ErrorCode::NotFound => {
+                // It was archived while it was enabled here by somebody who did not know.
+                self.set_enabled(tenant, plugin, false).await?;
+                return Ok(None);
+            }
+            active => active?,
+        };
         if !active.is_enabled() {
             // It was when the delivery was claimed, perhaps by another process's doing.
             self.activations.forget(tenant, plugin);

@@ -89,7 +89,7 @@ impl Inner {
         Ok(summary)
     }
 
-    /// What the version that runs was granted; of an archived plugin the one that was installed last.
+    /// What the version that runs was granted; of an archived plugin the one that ran last, as its tables tell.
     async fn granted_before(
         &self,
         plugin: &PluginName,
@@ -100,8 +100,15 @@ impl Inner {
         }
         let mut platform = self.look_at_platform().await?;
         let versions = platform.versions().await?;
+        let archived = platform.archived(plugin).await?;
         platform.rollback().await?;
-        let last = versions.iter().rev().find(|version| version.name == *plugin);
+        let ran =
+            archived.iter().rev().filter(|kept| kept.is_entity()).find_map(|kept| kept.version.as_ref());
+        let mut own = versions.iter().rev().filter(|version| version.name == *plugin);
+        let last = match ran {
+            Some(ran) => own.find(|version| version.version == *ran),
+            None => own.next(),
+        };
         Ok(last.map(|last| Capabilities::from_json(&last.granted, plugin)).transpose()?)
     }
 
@@ -159,7 +166,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Refuses other bytes under the name of a version, sees to its tables, and grants the same ones anew if that is asked for.
+    /// Refuses other bytes under the name of a version, and grants the same ones anew if that is asked for.
     async fn already_there(
         &self,
         present: &Installed,
@@ -176,9 +183,6 @@ impl Inner {
             )
             .into());
         }
-        // They are as it declares them, unless an archiving of it crossed its installation.
-        self.evolve(name, own, &present.declared(), &options.consent).await?;
-        self.read_catalog().await?;
         if options.granted.is_some() && present.record.granted != record.granted {
             let mut platform = self.change_platform().await?;
             platform.set_granted(name, own, &record.granted).await?;
@@ -249,7 +253,17 @@ impl Inner {
         }
         platform.set_granted(name, version, &plugin.record.granted).await?;
         platform.activate(name, version).await?;
+        // Whoever archives it meanwhile has put its tables aside, or waits for them from here on and then sees that it runs.
         platform.set_version(name, version).await?;
+        let found = platform.entities(name).await?;
+        if !plugin.entities.keys().all(|entity| found.iter().any(|own| own.name == *entity)) {
+            platform.rollback().await?;
+            return Err(HostError::new(
+                ErrorCode::Unavailable,
+                format!("{name} was archived while it was installed; install it again if it is to run"),
+            )
+            .into());
+        }
         Ok(platform.commit().await?)
     }
 }

@@ -15,7 +15,8 @@ impl Inner {
     pub(crate) async fn enable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
         self.check_open(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
-        // Another process may have changed it.
+        // Another process may have changed it, or archived the plugin.
+        self.read_catalog().await?;
         self.activations.forget(tenant, plugin);
         let active = self.active(tenant, plugin).await?;
         let version = active.plugin.record.version.clone();
@@ -43,6 +44,12 @@ impl Inner {
     pub(crate) async fn disable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
         self.check_tenant(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
+        let mut own = self.look(tenant).await?;
+        let was_there = own.activation(plugin).await?.is_some();
+        own.rollback(None).await?;
+        if !was_there {
+            self.installed(plugin).await?;
+        }
         self.set_enabled(tenant, plugin, false).await
     }
 
@@ -79,7 +86,12 @@ impl Inner {
         plugin: &PluginName,
         enabled: bool,
     ) -> HostResult<()> {
-        let subscriptions = self.installed(plugin).await?.subscriptions();
+        // One that is enabled again gets those of the version that runs then.
+        let subscriptions = match self.catalog.get(plugin) {
+            Some(installed) => installed.subscriptions(),
+            None if enabled => self.installed(plugin).await?.subscriptions(),
+            None => Vec::new(),
+        };
         let mut own = self.change(tenant).await?;
         match own.activation(plugin).await? {
             Some(state) if state.enabled != enabled => {

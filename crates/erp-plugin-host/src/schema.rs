@@ -5,7 +5,7 @@ use std::fmt;
 
 use erp_plugin_model::evolution::{self, Action, Archived, Class, Step};
 use erp_plugin_model::filter::Filter;
-use erp_plugin_model::{EntitySchema, ErrorCode, HostError, PluginName, TenantId};
+use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, PluginName, TenantId};
 use erp_plugin_storage::evolve::{self, Found};
 use erp_plugin_storage::{Altered, Entity, ErrorKind};
 
@@ -58,8 +58,10 @@ impl PlannedStep {
 }
 
 impl SchemaPlan {
-    fn revives_entities(&self) -> bool {
-        self.steps.iter().any(|planned| matches!(planned.step.action, Action::ReviveEntity { .. }))
+    fn revived_entities(&self) -> Vec<EntityRef> {
+        let steps = self.steps.iter().map(|planned| &planned.step);
+        let revivals = steps.filter(|step| matches!(step.action, Action::ReviveEntity { .. }));
+        revivals.map(|step| step.entity.clone()).collect()
     }
 
     /// The subjects of the steps that take consent and have none, each once.
@@ -185,6 +187,7 @@ impl Inner {
         wanted: &[EntitySchema],
         consent: &[String],
     ) -> HostResult<()> {
+        let mut revived = Vec::new();
         for _ in 0..MAX_PLANS {
             let plan = match self.plan(plugin, to, wanted).await {
                 // The table was altered while it was looked at.
@@ -193,10 +196,12 @@ impl Inner {
             };
             let unconsented = plan.unconsented(consent);
             if !unconsented.is_empty() || plan.steps.iter().any(PlannedStep::is_refused) {
+                self.put_aside_again(plugin, &revived).await?;
                 return Err(HostFailure::Schema(Box::new(Obstacles { plan, unconsented })));
             }
+            revived.extend(plan.revived_entities());
             // What is wanted of an entity that came back is planned now that its records can be looked at.
-            if self.make(&plan).await? && !plan.revives_entities() {
+            if self.make(&plan).await? && plan.revived_entities().is_empty() {
                 return Ok(());
             }
         }
@@ -205,6 +210,22 @@ impl Inner {
             format!("the tables of {plugin} are changed by somebody else, or written faster than they can be changed; try again"),
         )
         .into())
+    }
+
+    /// Puts entities aside that came back for an installation that is refused.
+    async fn put_aside_again(&self, plugin: &PluginName, revived: &[EntityRef]) -> HostResult<()> {
+        if revived.is_empty() {
+            return Ok(());
+        }
+        let mut platform = self.look_at_platform().await?;
+        let found = platform.entities(plugin).await?;
+        platform.rollback().await?;
+        let again: Vec<EntitySchema> = found.into_iter().filter(|own| revived.contains(&own.name)).collect();
+        for step in evolution::leave(&again) {
+            // Where somebody else was first, it is theirs.
+            evolve::make(&*self.services.storage, &step, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Whether the whole plan was made; otherwise a new one has to be.
@@ -238,8 +259,17 @@ impl Inner {
         })
     }
 
-    /// Removes for good what was put aside of a plugin; returns what there was.
+    /// Removes for good what earlier versions of a plugin that runs have left; returns what there was.
     pub(crate) async fn purge_archived(&self, plugin: &PluginName) -> HostResult<Vec<Archived>> {
+        let _one_at_a_time = self.installing.lock().await;
+        self.read_catalog().await?;
+        // Of an archived one it would be everything.
+        self.installed(plugin).await?;
+        self.drop_archived(plugin).await
+    }
+
+    /// Removes for good what was put aside of a plugin; returns what there was.
+    pub(crate) async fn drop_archived(&self, plugin: &PluginName) -> HostResult<Vec<Archived>> {
         let mut purged = Vec::new();
         let mut platform = self.begin_installation().await?;
         for archived in platform.archived(plugin).await? {

@@ -345,6 +345,8 @@ macro_rules! each_transfer_case {
                 a_tenant_comes_in_again_under_another_id,
                 what_does_not_fit_is_refused_and_nothing_is_there,
                 an_entity_that_differs_is_named,
+                an_import_that_fails_half_way_takes_back_what_it_wrote,
+                a_tenant_fits_where_its_entities_are_stored_otherwise,
                 an_import_that_is_stopped_leaves_a_tenant_to_delete,
                 what_a_plugin_left_is_exported_with_its_history,
             ],

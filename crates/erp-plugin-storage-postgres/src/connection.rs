@@ -20,6 +20,7 @@ use erp_plugin_storage::{ErrorKind, Mode, TransactionOptions};
 
 use crate::error::{Error, Result};
 use crate::options::{PostgresOptions, Target};
+use crate::schema::Tables;
 use crate::session::Session;
 use crate::tls;
 use crate::turns::Turns;
@@ -36,6 +37,8 @@ const IDLE_GRACE_MILLIS: u64 = 5_000;
 pub(crate) struct Connections {
     pool: Pool,
     turns: Arc<Turns>,
+    /// What is known of the database's tables, whichever pool it was learnt through.
+    tables: Arc<Tables>,
 }
 
 /// The names of the roles, as the database was set up.
@@ -56,7 +59,7 @@ pub(crate) enum As<'a> {
 }
 
 impl Connections {
-    pub(crate) fn new(target: &Target, size: usize) -> Result<Self> {
+    pub(crate) fn new(target: &Target, size: usize, tables: &Arc<Tables>) -> Result<Self> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(target.config.clone(), tls::connector(&target.tls)?, config);
         let pool = Pool::builder(manager)
@@ -64,7 +67,7 @@ impl Connections {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::Pool(error.to_string()))?;
-        Ok(Self { pool, turns: Turns::new(size) })
+        Ok(Self { pool, turns: Turns::new(size), tables: Arc::clone(tables) })
     }
 
     /// A connection for a transaction that begins with its first statement.
@@ -82,8 +85,10 @@ impl Connections {
         Ok(Session::new(client, turn, begin, options, self.clone()))
     }
 
-    /// Closes the connections that nobody uses: what they have prepared is for tables that are others by now.
-    pub(crate) fn close_idle(&self) {
+    /// Forgets what is known of tables that are others by now, and closes the connections that nobody uses: what they have
+    /// prepared is for those.
+    pub(crate) fn forget_tables(&self) {
+        self.tables.forget();
         drop(self.pool.retain(|_, _| false));
     }
 
@@ -126,6 +131,7 @@ pub(crate) struct Pools {
     /// `None` where nobody can act as the owner.
     pub(crate) owner: Option<Connections>,
     pub(crate) roles: Arc<Roles>,
+    pub(crate) tables: Arc<Tables>,
 }
 
 impl Pools {
@@ -136,10 +142,12 @@ impl Pools {
             None if is_member => Some(&options.target),
             None => None,
         };
+        let tables = Arc::default();
         Ok(Self {
-            everyday: Connections::new(&options.target, options.pool_size)?,
-            owner: owner.map(|target| Connections::new(target, OWNER_POOL_SIZE)).transpose()?,
+            everyday: Connections::new(&options.target, options.pool_size, &tables)?,
+            owner: owner.map(|target| Connections::new(target, OWNER_POOL_SIZE, &tables)).transpose()?,
             roles: Arc::new(roles),
+            tables,
         })
     }
 

@@ -137,7 +137,8 @@ impl Alter for PostgresStorage {
         }
         let ended = self
             .transacted("alter", self.until(step, deadline), async |client, roles| {
-                if step.before.is_none() {
+                // A revival has the entry of what was put aside to itself, and takes as long as its indexes do.
+                if matches!(step.action, Action::CreateEntity) {
                     client.batch(LOCK_LEDGER).await?;
                 }
                 if !is_there(client, step).await? {
@@ -205,8 +206,7 @@ impl PostgresStorage {
         };
         match session.write(operation, work).await? {
             Ok(Altered::Done) => {
-                self.tables.forget();
-                self.pools.everyday.close_idle();
+                self.pools.everyday.forget_tables();
                 committed(session, operation).await
             }
             Ok(ended) | Err(ended) => {
@@ -466,7 +466,7 @@ async fn forget_archived(client: &Client, name: &str, kept_as: &str) -> Result<b
 async fn move_archived(client: &Client, from: &str, to: &str) -> Result<()> {
     // What begins with the table's name is the table itself, as it was put aside before.
     let sql = "UPDATE erp_plugin.archives SET table_name = $2
-         WHERE table_name = $1 AND substr(kept_as, 1, length($1)) <> $1";
+         WHERE table_name = $1 AND substr(kept_as, 1, length($1) + 5) <> $1 || '__old'";
     client.execute(sql, &[Parameter::Text(from), Parameter::Text(to)]).await?;
     Ok(())
 }

@@ -73,7 +73,6 @@ mod turns;
 mod update;
 
 use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use erp_plugin_model::TenantId;
@@ -87,13 +86,11 @@ pub use crate::temporary::TemporaryDatabase;
 
 use crate::connection::{As, Pools};
 use crate::error::Error;
-use crate::schema::Tables;
 use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
 
 /// A database that [`setup::init`] has set up.
 pub struct PostgresStorage {
     pools: Pools,
-    tables: Arc<Tables>,
     /// In whose name the platform waits for its turn. A tenant of this name would share it, and nothing else.
     platform: TenantId,
 }
@@ -115,7 +112,7 @@ impl PostgresStorage {
         let pools = opened.await.map_err(|error: Error| error.at("open"))?;
         let platform = TenantId::parse("platform")
             .map_err(|error| StorageError::with_source(ErrorKind::Bug, "open", error))?;
-        Ok(Self { pools, tables: Arc::default(), platform })
+        Ok(Self { pools, platform })
     }
 }
 
@@ -126,7 +123,7 @@ impl Storage for PostgresStorage {
         scope: &TenantScope,
         options: TransactionOptions,
     ) -> StorageResult<Box<dyn Transaction>> {
-        Ok(Box::new(PostgresTransaction::begin(&self.pools, &self.tables, scope.tenant(), options).await?))
+        Ok(Box::new(PostgresTransaction::begin(&self.pools, scope.tenant(), options).await?))
     }
 
     async fn begin_platform(

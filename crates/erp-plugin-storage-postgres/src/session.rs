@@ -136,7 +136,7 @@ impl Session {
                 // A table is another than it was, for whatever is prepared on other connections too.
                 error if error.kind() == ErrorKind::SchemaChanged => {
                     self.state = State::Lost { connected: false };
-                    self.connections.close_idle();
+                    self.connections.forget_tables();
                 }
                 error if error.ends_transaction() => {
                     self.state = State::Lost { connected: !error.ends_connection() };

@@ -44,7 +44,6 @@ pub(crate) struct PostgresTransaction {
 impl PostgresTransaction {
     pub(crate) async fn begin(
         pools: &Pools,
-        tables: &Arc<Tables>,
         tenant: &TenantId,
         options: TransactionOptions,
     ) -> StorageResult<Self> {
@@ -54,7 +53,7 @@ impl PostgresTransaction {
             session,
             tenant: tenant.clone(),
             pools: pools.clone(),
-            tables: Arc::clone(tables),
+            tables: Arc::clone(&pools.tables),
             noted: None,
             made: HashSet::new(),
             options,

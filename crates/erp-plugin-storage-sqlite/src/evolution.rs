@@ -331,8 +331,7 @@ fn forget_archived(connection: &Connection, table: &str, kept_as: &str) -> Resul
 /// What was put aside in a table goes with it when the table gets another name.
 fn move_archived(connection: &Connection, from: &str, to: &str) -> Result<()> {
     // What begins with the table's name is the table itself, as it was put aside before.
-    let sql =
-        "UPDATE archives SET table_name = ?2 WHERE table_name = ?1 AND substr(kept_as, 1, length(?1)) <> ?1";
+    let sql = "UPDATE archives SET table_name = ?2 WHERE table_name = ?1 AND substr(kept_as, 1, length(?1) + 5) <> ?1 || '__old'";
     connection.prepare_cached(sql)?.execute([from, to])?;
     Ok(())
 }

@@ -248,8 +248,8 @@ impl Archived {
     /// Whether it is a whole table.
     #[must_use]
     pub fn is_entity(&self) -> bool {
-        // No column's name begins with that of a table.
-        self.field.is_none() && self.kept_as.starts_with(&self.table)
+        // A column has what was put aside of it behind its own name, which is no table's.
+        self.field.is_none() && self.kept_as.starts_with(&format!("{}__old", self.table))
     }
 
     /// The field as it was.

@@ -4,23 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use erp_plugin_model::evolution::leave;
-use erp_plugin_model::{EntityRef, ErrorCode, FieldType, Value};
+use erp_plugin_model::evolution::{leave, plan};
+use erp_plugin_model::{EntityRef, ErrorCode, Field, FieldType, SeriesPattern, Value};
 use erp_plugin_storage::erase::erase;
 use erp_plugin_storage::portable::{
     Contents, Imported, PortableError, export_plugin, export_tenant, import_tenant,
 };
 use erp_plugin_storage::transfer::{TenantTable, Transfer};
-use erp_plugin_storage::{Altered, Change, TenantState, UpdateOutcome, evolve};
+use erp_plugin_storage::{Altered, Change, Series, TenantState, UpdateOutcome, evolve};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::transfer::{deliveries, rows, storage, tables};
 use crate::estate::{self, Entities, Estate};
 use crate::fixture::{
-    ALPHA, BETA, declare, event, matching, optional, platform, plugin, publish, read, tenant, text, time,
-    update, work, write,
+    ALPHA, BETA, declare, event, field_name, given, matching, optional, platform, plugin, publish, read,
+    schema, stamp, tenant, text, time, update, work, write,
 };
 use crate::killed::Killed;
+use crate::kinds::renamed;
 
 /// A folder that is not there yet, in one that goes with the test.
 struct Place(TempDir);
@@ -125,6 +127,9 @@ pub async fn a_tenant_comes_into_a_database_of_others(source: Arc<dyn Transfer>,
 
 pub async fn a_tenant_comes_in_again_under_another_id(source: Arc<dyn Transfer>, _: Arc<dyn Transfer>) {
     let (estate, place) = (estate::fill(&source).await, Place::new());
+    publish(&storage(&source), ALPHA, &[event("order.created", ALPHA, 95)]).await;
+    work(&storage(&source)).await;
+    publish(&storage(&source), ALPHA, &[event("order.created", ALPHA, 96)]).await;
     let mut own = platform(&storage(&source)).await;
     assert!(own.set_tenant_state(&tenant(ALPHA), TenantState::Suspended).await.unwrap());
     own.commit().await.unwrap();
@@ -132,7 +137,24 @@ pub async fn a_tenant_comes_in_again_under_another_id(source: Arc<dyn Transfer>,
     let own = everything(&source, ALPHA, &estate.entities).await;
     let came = imported(&source, &place.folder(), Some("alpha-2")).await.unwrap();
     assert_eq!((came.tenant, came.suspended), (tenant("alpha-2"), true));
-    assert_eq!(everything(&source, "alpha-2", &estate.entities).await, own);
+    // The key of what was published without one is the tenant's id.
+    let as_alpha = |mut all: Vec<(String, Vec<Vec<Value>>)>| {
+        let texts = all.iter_mut().flat_map(|(_, rows)| rows.iter_mut().flatten());
+        for value in texts.filter(|value| **value == text("alpha-2")) {
+            *value = text(ALPHA);
+        }
+        all
+    };
+    let copied = everything(&source, "alpha-2", &estate.entities).await;
+    let keys = |all: &[(String, Vec<Vec<Value>>)]| {
+        all.iter().flat_map(|(_, rows)| rows.iter().flatten()).filter(|own| **own == text(ALPHA)).count()
+    };
+    assert!(keys(&own) > 0 && keys(&copied) == 0, "{} and {}", keys(&own), keys(&copied));
+    let sorted = |mut all: Vec<(String, Vec<Vec<Value>>)>| {
+        all.iter_mut().for_each(|(_, rows)| rows.sort_by_key(|row| format!("{row:?}")));
+        all
+    };
+    assert_eq!(sorted(as_alpha(copied)), sorted(own.clone()));
     assert_eq!(everything(&source, ALPHA, &estate.entities).await, own);
     // Two tenants, not one: nothing of the one is delivered as the other's, and both can be written.
     let source = storage(&source);
@@ -217,14 +239,105 @@ pub async fn an_entity_that_differs_is_named(source: Arc<dyn Transfer>, target: 
             let mut own = platform(&storage(transfer)).await;
             own.create_tenant(&tenant(ALPHA), time(1)).await.unwrap();
             own.commit().await.unwrap();
-            crate::fixture::given(&storage(transfer), ALPHA, &entity, [vec![Value::Integer(1), text("x")]])
-                .await;
+            given(&storage(transfer), ALPHA, &entity, [vec![Value::Integer(1), text("x")]]).await;
         }
     }
     exported(&source, ALPHA, &place.folder()).await;
     let refused = imported(&target, &place.folder(), None).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::Rejected);
     assert!(refused.to_string().contains("suite.item") && refused.to_string().contains("\"n\""), "{refused}");
+}
+
+/// Another text in a file, and its hash where that belongs.
+fn rewrite(folder: &Path, file: &str, change: impl FnOnce(String) -> String) {
+    let hash = |text: &str| -> String {
+        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let old = fs::read_to_string(folder.join(file)).unwrap();
+    let new = change(old.clone());
+    assert_ne!(old, new);
+    fs::write(folder.join(file), &new).unwrap();
+    let contents = fs::read_to_string(folder.join("export.json")).unwrap();
+    assert!(contents.contains(&hash(&old)));
+    fs::write(folder.join("export.json"), contents.replace(&hash(&old), &hash(&new))).unwrap();
+}
+
+pub async fn an_import_that_fails_half_way_takes_back_what_it_wrote(
+    source: Arc<dyn Transfer>,
+    target: Arc<dyn Transfer>,
+) {
+    estate::fill(&source).await;
+    let theirs = others(&target).await;
+    let neighbour = everything(&target, BETA, &theirs.entities).await;
+    for (file, from, to, expected) in [
+        ("deliveries.jsonl", "\"event_number\":", "\"event_number\":99", "which the export has not"),
+        (
+            "log-lines.jsonl",
+            "\"level\":",
+            "\"level\":true,\"lev\":",
+            "log-lines.jsonl, line 1: \"level\" must be",
+        ),
+        ("streams.jsonl", "{", "{\"colour\":1,", "\"colour\", which is no column of it"),
+    ] {
+        let place = Place::new();
+        exported(&source, ALPHA, &place.folder()).await;
+        rewrite(&place.folder(), file, |text| text.replacen(from, to, 1));
+        let failed = imported(&target, &place.folder(), None).await.unwrap_err();
+        assert_eq!(failed.code(), ErrorCode::InvalidInput);
+        assert!(failed.to_string().contains(expected), "{failed}");
+        let mut own = platform(&storage(&target)).await;
+        assert_eq!(own.tenants().await.unwrap(), [tenant(BETA)]);
+        own.rollback().await.unwrap();
+        for (table, rows) in everything(&target, ALPHA, &theirs.entities).await {
+            assert!(rows.is_empty(), "{table}: {rows:?}");
+        }
+        assert_eq!(everything(&target, BETA, &theirs.entities).await, neighbour);
+    }
+}
+
+/// An entity whose field was called otherwise, and whose deleted record has what its field would not take any more.
+pub async fn a_tenant_fits_where_its_entities_are_stored_otherwise(
+    source: Arc<dyn Transfer>,
+    target: Arc<dyn Transfer>,
+) {
+    let place = Place::new();
+    let options = |all: &[&str]| FieldType::Enum { options: all.iter().map(|own| (*own).into()).collect() };
+    let number = || {
+        let pattern = SeriesPattern::parse("INV-{0}").unwrap();
+        Field { unique: true, required: true, ..optional("number", FieldType::NumberSeries { pattern }) }
+    };
+    let wanted = schema("suite.item", vec![renamed(number(), "code"), optional("state", options(&["open"]))]);
+    let before = Field { name: field_name("code"), ..number() };
+    let (ours, theirs) = (storage(&source), storage(&target));
+    let old =
+        declare(&ours, "suite.item", vec![before, optional("state", options(&["open", "draft"]))]).await;
+    let mut own = platform(&ours).await;
+    own.create_tenant(&tenant(ALPHA), time(1)).await.unwrap();
+    own.commit().await.unwrap();
+    let rows = [[text("INV-1"), text("draft")], [text("INV-2"), text("open")]];
+    let ids = given(&ours, ALPHA, &old, rows.map(Vec::from)).await;
+    let mut transaction = write(&ours, ALPHA).await;
+    let series = Series { entity: &old.schema().name, field: &old.schema().fields()[0], text: "INV-{}" };
+    transaction.take_numbers(series, 2).await.unwrap();
+    transaction.delete(&old, ids[0], stamp()).await.unwrap();
+    transaction.commit(None).await.unwrap();
+    let mut own = platform(&ours).await;
+    let found = own.entities(&plugin("suite")).await.unwrap();
+    own.rollback().await.unwrap();
+    for step in plan(&found, &[], std::slice::from_ref(&wanted)) {
+        assert_eq!(evolve::make(&*ours, &step, &[tenant(ALPHA)]).await.unwrap(), Altered::Done, "{step}");
+    }
+    exported(&source, ALPHA, &place.folder()).await;
+
+    let new = declare(&theirs, "suite.item", wanted.fields().to_vec()).await;
+    imported(&target, &place.folder(), None).await.unwrap();
+    let all = self::rows(&target, ALPHA, TenantTable::Records(new.schema()), 10).await;
+    let states: Vec<_> = all.iter().map(|row| row[8..].to_vec()).collect();
+    assert_eq!(states, [[text("INV-1"), text("draft")], [text("INV-2"), text("open")]]);
+    // The series goes on, though its field is in a column of another name.
+    let mut transaction = write(&theirs, ALPHA).await;
+    let series = Series { entity: &new.schema().name, field: &new.schema().fields()[0], text: "INV-{}" };
+    assert_eq!(transaction.take_numbers(series, 1).await.unwrap(), 3);
 }
 
 pub async fn an_import_that_is_stopped_leaves_a_tenant_to_delete(

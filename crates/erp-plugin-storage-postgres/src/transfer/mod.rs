@@ -38,7 +38,7 @@ impl Transfer for PostgresStorage {
         scope: &TenantScope,
         options: TransactionOptions,
     ) -> StorageResult<Box<dyn TenantTransfer>> {
-        Ok(Box::new(PostgresTransaction::begin(&self.pools, &self.tables, scope.tenant(), options).await?))
+        Ok(Box::new(PostgresTransaction::begin(&self.pools, scope.tenant(), options).await?))
     }
 
     async fn begin_platform_transfer(

@@ -27,7 +27,7 @@ use crate::{Mode, PlatformScope, TenantScope, TransactionOptions};
 use contents::Contents;
 
 /// Rows that are read and committed at once.
-const PAGE: u32 = 250;
+pub(crate) const PAGE: u32 = 250;
 /// How long one tenant may take: nobody waits for it but who began the copy.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 

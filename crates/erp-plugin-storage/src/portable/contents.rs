@@ -23,7 +23,7 @@ pub struct Contents {
     pub tenant: Option<TenantOf>,
     /// The plugins that were ever enabled in the tenant, or the one whose it is.
     pub plugins: Vec<PluginOf>,
-    /// The entities of which it has records.
+    /// The entities of which it has anything.
     pub entities: Vec<EntityOf>,
     /// The files that have anything.
     pub files: Vec<FileOf>,

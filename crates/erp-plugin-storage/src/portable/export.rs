@@ -1,5 +1,6 @@
 //! Out of a database.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -7,12 +8,11 @@ use erp_plugin_model::evolution::Archived;
 use erp_plugin_model::{EntitySchema, FieldType, PluginName, TenantId, Value};
 use uuid::Uuid;
 
-use super::PAGE;
 use super::contents::{Contents, EntityOf, FORMAT, PluginOf, TenantOf, VERSION};
 use super::error::PortableError;
 use super::folder::Writer;
 use super::json;
-use crate::copy::{reading, scope, tables, tenant_scope};
+use crate::copy::{PAGE, reading, scope, tables, tenant_scope};
 use crate::transfer::{Column, TenantTable, TenantTransfer, Transfer};
 use crate::{ErrorKind, StorageError};
 
@@ -39,12 +39,18 @@ pub async fn export_tenant(
 
     let mut writer = Writer::create(folder)?;
     let mut own = storage.begin_transfer(&tenant_scope(tenant), reading()).await?;
-    let mut with_records = Vec::new();
+    let mut in_use = BTreeSet::new();
     for table in tables(&schemas) {
         let file = format!("{}.jsonl", table.name().replace(' ', "-"));
-        let rows = write(&mut *own, (table, &file), Part::All, &mut writer, progress).await?;
+        let rows = write(&mut *own, (table, &file), Part::All, &schemas, &mut writer, progress).await?;
         if let (TenantTable::Records(schema), true) = (table, rows > 0) {
-            with_records.push(entity_of(schema));
+            in_use.insert(schema.name.to_string());
+        }
+    }
+    // One whose records are all gone may have a series that goes on.
+    for series in own.export(TenantTable::NumberSeries, None, u32::MAX).await? {
+        if let Some(Value::Text(entity)) = series.into_iter().next() {
+            in_use.insert(entity);
         }
     }
     let plugins = plugins_of(&mut *own, &active).await?;
@@ -55,7 +61,11 @@ pub async fn export_tenant(
         exported_at: at.to_rfc3339(),
         tenant: Some(TenantOf { id: tenant.to_string(), created_at: created_at.to_rfc3339(), suspended }),
         plugins,
-        entities: with_records,
+        entities: schemas
+            .iter()
+            .filter(|own| in_use.contains(&own.name.to_string()))
+            .map(entity_of)
+            .collect(),
         files,
     })
 }
@@ -76,11 +86,14 @@ pub async fn export_plugin(
     let versions = platform.versions().await?;
     let tenants = platform.tenants().await?;
     platform.rollback().await?;
-    let last = versions.iter().rev().find(|own| own.name == *plugin).map(|own| own.version.to_string());
+    let ran = archived.iter().rev().find_map(|kept| kept.version.clone());
+    let installed = || versions.iter().rev().find(|own| own.name == *plugin).map(|own| own.version.clone());
+    let last = ran.or_else(installed).map(|version| version.to_string());
     if is_active || has_tables || (last.is_none() && archived.is_empty()) {
         return Err(PortableError::not_found(format!("{plugin} is not archived; archive it first")));
     }
     let archived: Vec<Archived> = archived.into_iter().filter(Archived::is_entity).collect();
+    let schemas: Vec<EntitySchema> = archived.iter().rev().map(|kept| kept.definition.clone()).collect();
 
     let mut writer = Writer::create(folder)?;
     for tenant in &tenants {
@@ -91,7 +104,7 @@ pub async fn export_plugin(
             let is_last = archived.iter().rev().find(|own| own.entity == kept.entity) == Some(kept);
             let name = if is_last { kept.entity.to_string() } else { table.name() };
             let file = format!("{tenant}/{name}.jsonl");
-            write(&mut *own, (table, &file), Part::All, &mut writer, progress).await?;
+            write(&mut *own, (table, &file), Part::All, &schemas, &mut writer, progress).await?;
         }
         let prefix = format!("{plugin}.");
         for (table, part) in [
@@ -100,7 +113,7 @@ pub async fn export_plugin(
             (TenantTable::History, Part::Beginning(&prefix)),
         ] {
             let file = format!("{tenant}/{}.jsonl", table.name().replace(' ', "-"));
-            write(&mut *own, (table, &file), part, &mut writer, progress).await?;
+            write(&mut *own, (table, &file), part, &schemas, &mut writer, progress).await?;
         }
         own.rollback(None).await?;
     }
@@ -152,24 +165,29 @@ async fn write(
     own: &mut dyn TenantTransfer,
     (table, file): (TenantTable<'_>, &str),
     part: Part<'_>,
+    schemas: &[EntitySchema],
     writer: &mut Writer,
     progress: &mut (dyn FnMut(&str, u64) + Send),
 ) -> Result<u64, PortableError> {
     let (columns, name) = (json::columns(table), table.name());
     let (mut last, mut written) = (part.before(table), 0);
     loop {
-        let rows = own.export(table, last.as_deref(), PAGE).await?;
+        let mut rows = own.export(table, last.as_deref(), PAGE).await?;
         let Some(end) = rows.last() else { return Ok(written) };
+        let goes_on = part.has(end);
+        last = Some(end.iter().take(table.key()).cloned().collect());
+        if matches!(table, TenantTable::NumberSeries) {
+            rows.iter_mut().for_each(|series| json::name_field(series, schemas));
+        }
         let before = written;
         for row in rows.iter().take_while(|row| part.has(row)) {
             writer.line(file, &name, &json::write(&columns, row))?;
             written += 1;
         }
         progress(&name, written - before);
-        if !part.has(end) {
+        if !goes_on {
             return Ok(written);
         }
-        last = Some(end.iter().take(table.key()).cloned().collect());
     }
 }
 

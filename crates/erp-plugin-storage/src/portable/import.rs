@@ -8,13 +8,12 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, TenantId, Value};
 
-use super::PAGE;
 use super::contents::{Contents, FileOf};
 use super::error::PortableError;
 use super::folder::Reader;
 use super::json;
-use crate::copy::{making, reading, scope, tables, tenant_scope, writing};
-use crate::transfer::{EntityTable, Row, TenantTable, Transfer};
+use crate::copy::{PAGE, making, reading, scope, tables, tenant_scope, writing};
+use crate::transfer::{Column, EntityTable, Row, TenantTable, Transfer};
 use crate::{StorageError, TenantState, erase};
 
 /// How often a page is tried again when its transaction is lost.
@@ -58,7 +57,8 @@ pub async fn import_tenant(
     let schemas = schemas(storage, &reader.contents).await?;
     let files = files(&reader.contents, &schemas)?;
     make(storage, &tenant, created_at).await?;
-    match fill(storage, &tenant, &reader, &files, progress).await {
+    let here = Here { tenant: &tenant, id_there: &own.id, schemas: &schemas };
+    match fill(storage, &here, &reader, &files, progress).await {
         Ok(rows) => {
             if !own.suspended {
                 set_state(storage, &tenant, TenantState::Active).await?;
@@ -202,9 +202,37 @@ async fn set_state(
     platform.commit().await
 }
 
+/// What is another here than where a tenant comes from.
+struct Here<'a> {
+    tenant: &'a TenantId,
+    id_there: &'a str,
+    schemas: &'a [EntitySchema],
+}
+
+impl Here<'_> {
+    fn adapt(&self, table: TenantTable<'_>, columns: &[Column], row: &mut Row) {
+        match table {
+            TenantTable::NumberSeries => json::find_column(row, self.schemas),
+            // The key of events that were published without one is their tenant's id.
+            TenantTable::NumberedEvents
+            | TenantTable::UnnumberedEvents
+            | TenantTable::Deliveries
+            | TenantTable::Streams => {
+                let key = columns.iter().position(|column| column.name == "key");
+                if let Some(Value::Text(key)) = key.and_then(|key| row.get_mut(key))
+                    && key == self.id_there
+                {
+                    self.tenant.as_str().clone_into(key);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 async fn fill(
     storage: &dyn Transfer,
-    tenant: &TenantId,
+    here: &Here<'_>,
     reader: &Reader,
     files: &[(TenantTable<'_>, &FileOf)],
     progress: &mut (dyn FnMut(&str, u64) + Send),
@@ -217,7 +245,9 @@ async fn fill(
         while let Some(line) = lines.next() {
             let (number, line) = line?;
             let wrong = |reason| PortableError::invalid(format!("{}, line {number}: {reason}", file.file));
-            page.push(json::read(&columns, &line).map_err(wrong)?);
+            let mut row = json::read(&columns, &line).map_err(wrong)?;
+            here.adapt(*table, &columns, &mut row);
+            page.push(row);
             if page.len() < PAGE as usize && lines.peek().is_some() {
                 continue;
             }
@@ -229,7 +259,7 @@ async fn fill(
                     ))
                 })?;
             }
-            take_in(storage, tenant, *table, &page, &mut numbers).await?;
+            take_in(storage, here.tenant, *table, &page, &mut numbers).await?;
             progress(&name, page.len() as u64);
             all += page.len() as u64;
             page.clear();

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use erp_plugin_model::parse::{self, MAX_SAFE_INTEGER, write_decimal};
+use erp_plugin_model::schema::MAX_PRECISION;
 use erp_plugin_model::time::{write_date, write_rfc3339};
-use erp_plugin_model::{FieldType, Value};
+use erp_plugin_model::{EntitySchema, FieldType, Value};
 use serde_json::value::RawValue;
 
 use crate::transfer::{Column, Row, TenantTable};
@@ -19,6 +20,31 @@ pub(super) fn columns(table: TenantTable<'_>) -> Vec<Column> {
         }
     }
     columns
+}
+
+/// A number series names its field by the column, which an export does not know.
+pub(super) fn name_field(series: &mut Row, schemas: &[EntitySchema]) {
+    change_field(series, schemas, |schema, column| {
+        let field = schema.fields().iter().find(|field| field.column() == column)?;
+        Some(field.name.to_string())
+    });
+}
+
+/// The other way round, as the field is stored here.
+pub(super) fn find_column(series: &mut Row, schemas: &[EntitySchema]) {
+    change_field(series, schemas, |schema, name| Some(schema.field(name)?.column().to_owned()));
+}
+
+fn change_field(
+    series: &mut Row,
+    schemas: &[EntitySchema],
+    change: impl Fn(&EntitySchema, &str) -> Option<String>,
+) {
+    let [Value::Text(entity), Value::Text(field), ..] = series.as_mut_slice() else { return };
+    let schema = schemas.iter().find(|schema| schema.name.to_string() == *entity);
+    if let Some(changed) = schema.and_then(|schema| change(schema, field)) {
+        *field = changed;
+    }
 }
 
 /// A row on one line, without the end of it.
@@ -85,7 +111,13 @@ fn value(column: &Column, raw: &str) -> Result<Value, String> {
         return Ok(Value::Json(raw.to_owned()));
     }
     let value = serde_json::from_str(raw).map_err(|error| format!("is no JSON: {error}"))?;
-    parse::json(&column.field_type, &value)
+    // A deleted record keeps what its field would not take any more: only how it is stored matters.
+    let stored = match &column.field_type {
+        FieldType::Enum { .. } => FieldType::Text,
+        FieldType::Decimal { scale, .. } => FieldType::Decimal { precision: MAX_PRECISION, scale: *scale },
+        other => other.clone(),
+    };
+    parse::json(&stored, &value)
 }
 
 #[cfg(test)]

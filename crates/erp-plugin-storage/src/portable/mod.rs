@@ -20,6 +20,3 @@ pub use contents::{Contents, EntityOf, FileOf, PluginOf, TenantOf};
 pub use error::PortableError;
 pub use export::{export_plugin, export_tenant};
 pub use import::{Imported, import_tenant};
-
-/// Rows that are read, or written and committed, at once.
-const PAGE: u32 = 1_000;
