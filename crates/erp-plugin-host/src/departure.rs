@@ -1,8 +1,8 @@
 //! How a plugin leaves: archived, which can be taken back, and then purged, which cannot.
 //!
-//! An archived plugin does not run, and its tables lie under other names: whoever did not hear of it finds none and looks
-//! again, so nothing can be written any more. Whoever is stopped half-way begins again and goes on. Installing the plugin
-//! brings its tables back.
+//! An archived plugin is enabled nowhere, which every process notices within a second, and its tables lie under other names:
+//! whoever did not hear of it finds none and looks again, so nothing can be written any more. Whoever is stopped half-way
+//! begins again and goes on. Installing the plugin brings its tables back.
 
 use std::collections::BTreeSet;
 

@@ -206,7 +206,8 @@ impl PluginHost {
         self.run(|inner| async move { inner.schema_status(&plugin).await }).await
     }
 
-    /// Removes for good what earlier versions of a plugin left behind; returns what there was. There is no way back.
+    /// Removes for good what earlier versions of an installed plugin left behind; returns what there was. There is no way
+    /// back. What an archived one has, [`purge`](Self::purge) removes.
     pub async fn purge_archived(&self, plugin: &str) -> HostResult<Vec<Archived>> {
         let plugin = PluginName::parse(plugin)?;
         self.run(|inner| async move { inner.purge_archived(&plugin).await }).await

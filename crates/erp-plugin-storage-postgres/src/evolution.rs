@@ -2,9 +2,10 @@
 //!
 //! Nothing here holds a lock that others wait for longer than a moment, but for two: a column's conversion ends, and a
 //! document's declaration, with the table locked for as long as it takes to move what was written last and to look
-//! through the table for what is required. Indexes are built concurrently and constraints validated beside writers, which
-//! takes transactions of their own: so what goes before the ledger's entry can be done again. A lock that is not there at
-//! once is given up, so that nobody queues behind it, and asked for again by the caller.
+//! through the table for what is required. (An entity that comes back is nobody's until its indexes are built.) Indexes are
+//! built concurrently and constraints validated beside writers, which takes transactions of their own: so what goes before
+//! the ledger's entry can be done again. A lock that is not there at once is given up, so that nobody queues behind it, and
+//! asked for again by the caller.
 
 mod ddl;
 

@@ -93,7 +93,7 @@ struct Status {
 
 /// Remove for good what earlier versions of a plugin left behind
 ///
-/// There is no way back.
+/// There is no way back. The plugin must be installed: what an archived one has, `plugins purge` removes.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

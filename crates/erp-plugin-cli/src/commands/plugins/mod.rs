@@ -6,7 +6,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use erp_plugin::limits::Limits;
 use erp_plugin::{Clock as _, HostError, PluginHost, PluginName, SystemClock, TenantId, portable};
 use serde_json::{Value as Json, json};
@@ -106,7 +106,9 @@ struct Disable {
 /// installing it brings them back. Then their records, deleted ones as well, with history, configuration and number series,
 /// are written to a folder as JSON Lines, a folder in it for each tenant. A command that was stopped is given again.
 ///
-/// Refused while other plugins refer to its entities or may use them; they are listed. On Postgres it takes a migration URL
+/// Refused while other plugins refer to its entities or may use them; they are listed. `plugins list` shows where it is
+/// enabled, to enable it there again. A command that is killed while it writes leaves a folder .erp-plugin-export-…, which
+/// can go. On Postgres it takes a migration URL
 /// whose user may act as the owner of the tables.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -214,6 +216,8 @@ async fn archive(target: &Target, database: &Database, plugin: &PluginName, fold
             folder.display()
         )));
     }
+    let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempdir_in(beside).with_context(|| format!("cannot make a folder in {}", beside.display()))?;
     let archived = open(database).await?.archive(plugin.as_str()).await?;
     let storage = erp_plugin::transfer(database.url()?).await?;
     let shown = Rows::new();
