@@ -13,6 +13,7 @@ mod records;
 mod roles;
 mod run;
 mod schema;
+mod target;
 mod tenants;
 
 use std::process::ExitCode;

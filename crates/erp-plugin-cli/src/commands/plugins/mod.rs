@@ -11,7 +11,8 @@ use erp_plugin::limits::Limits;
 use erp_plugin::{Clock as _, HostError, PluginHost, PluginName, SystemClock, TenantId, portable};
 use serde_json::{Value as Json, json};
 
-use crate::database::{self, Database};
+use super::target::Target;
+use crate::database::Database;
 use crate::exit::Exit;
 use crate::host::{self, HostOptions};
 use crate::output;
@@ -39,20 +40,21 @@ pub(crate) struct Arguments {
 #[derive(clap::Subcommand)]
 enum Verb {
     List(List),
-    Enable(Enable),
-    Disable(Disable),
+    /// Enable a plugin in tenants: its init is called there if it never was
+    #[command(after_help = "\
+Example:
+  erp-plugin plugins enable inventory --tenant acme --tenant globex --db erp.db")]
+    Enable(Activation),
+    /// Disable a plugin in tenants; nothing is lost
+    ///
+    /// Its records, configuration and waiting deliveries stay. Events that are published meanwhile do not reach it. In force
+    /// in a host that is running within a second; what has begun there ends.
+    #[command(after_help = "\
+Example:
+  erp-plugin plugins disable inventory --tenant acme --db erp.db")]
+    Disable(Activation),
     Archive(Archive),
     Purge(Purge),
-}
-
-/// The arguments that every verb has.
-#[derive(clap::Args)]
-struct Target {
-    #[command(flatten)]
-    database: database::Arguments,
-    /// Print one JSON object, and nothing else on standard output
-    #[arg(long)]
-    json: bool,
 }
 
 /// List the plugins that are or were installed, and where they are enabled
@@ -65,31 +67,9 @@ struct List {
     target: Target,
 }
 
-/// Enable a plugin in tenants: its init is called there if it never was
+/// A plugin, and tenants.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Example:
-  erp-plugin plugins enable inventory --tenant acme --tenant globex --db erp.db")]
-struct Enable {
-    /// The plugin
-    #[arg(value_name = "PLUGIN")]
-    plugin: PluginName,
-    /// The tenant; may be given several times
-    #[arg(long, value_name = "TENANT", required = true)]
-    tenant: Vec<TenantId>,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Disable a plugin in tenants; nothing is lost
-///
-/// Its records, configuration and waiting deliveries stay. Events that are published meanwhile do not reach it. In force in
-/// a host that is running within a second; what has begun there ends.
-#[derive(clap::Args)]
-#[command(after_help = "\
-Example:
-  erp-plugin plugins disable inventory --tenant acme --db erp.db")]
-struct Disable {
+struct Activation {
     /// The plugin
     #[arg(value_name = "PLUGIN")]
     plugin: PluginName,
@@ -149,8 +129,7 @@ impl Arguments {
     fn target(&self) -> &Target {
         match &self.verb {
             Verb::List(arguments) => &arguments.target,
-            Verb::Enable(arguments) => &arguments.target,
-            Verb::Disable(arguments) => &arguments.target,
+            Verb::Enable(arguments) | Verb::Disable(arguments) => &arguments.target,
             Verb::Archive(arguments) => &arguments.target,
             Verb::Purge(arguments) => &arguments.target,
         }
@@ -163,10 +142,9 @@ impl Arguments {
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target();
-    let database = target.database.existing(WHAT)?;
     match &arguments.verb {
         Verb::List(_) => {
-            let states = open(&database).await?.plugin_states().await?;
+            let states = target.host(WHAT).await?.plugin_states().await?;
             if target.json {
                 let states: Vec<Json> = states.iter().map(report::state_json).collect();
                 output::print_json(&json!({ "plugins": states }))?;
@@ -174,8 +152,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                 output::print(&report::table(&states))?;
             }
         }
-        Verb::Enable(Enable { plugin, tenant: tenants, .. }) => {
-            let host = calling(&database).await?;
+        Verb::Enable(Activation { plugin, tenant: tenants, .. }) => {
+            let host = calling(&target.database.existing(WHAT)?).await?;
             for tenant in tenants {
                 host.enable(tenant.as_str(), plugin.as_str()).await?;
             }
@@ -184,8 +162,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                 enabled(plugin, tenants, true),
             )?;
         }
-        Verb::Disable(Disable { plugin, tenant: tenants, .. }) => {
-            let host = open(&database).await?;
+        Verb::Disable(Activation { plugin, tenant: tenants, .. }) => {
+            let host = target.host(WHAT).await?;
             for tenant in tenants {
                 host.disable(tenant.as_str(), plugin.as_str()).await?;
             }
@@ -194,21 +172,21 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                 enabled(plugin, tenants, false),
             )?;
         }
-        Verb::Archive(Archive { plugin, output, .. }) => archive(target, &database, plugin, output).await?,
+        Verb::Archive(Archive { plugin, output, .. }) => archive(target, plugin, output).await?,
         Verb::Purge(Purge { plugin, confirm, .. }) => {
             if confirm.as_deref() != Some(plugin.as_str()) {
                 bail!(HostError::invalid(format!(
                     "what is purged is gone for good; give --confirm {plugin} if that is meant"
                 )));
             }
-            let purged = open(&database).await?.purge(plugin.as_str()).await?;
+            let purged = target.host(WHAT).await?.purge(plugin.as_str()).await?;
             target.done(&report::purged_text(&purged), report::purged_json(&purged))?;
         }
     }
     Ok(Exit::Done)
 }
 
-async fn archive(target: &Target, database: &Database, plugin: &PluginName, folder: &Path) -> Result<()> {
+async fn archive(target: &Target, plugin: &PluginName, folder: &Path) -> Result<()> {
     // Before anything is done.
     if folder.symlink_metadata().is_ok() {
         bail!(HostError::invalid(format!(
@@ -218,8 +196,8 @@ async fn archive(target: &Target, database: &Database, plugin: &PluginName, fold
     }
     let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tempfile::tempdir_in(beside).with_context(|| format!("cannot make a folder in {}", beside.display()))?;
-    let archived = open(database).await?.archive(plugin.as_str()).await?;
-    let storage = erp_plugin::transfer(database.url()?).await?;
+    let archived = target.host(WHAT).await?.archive(plugin.as_str()).await?;
+    let storage = erp_plugin::transfer(target.database.existing(WHAT)?.url()?).await?;
     let shown = Rows::new();
     let mut progress = |table: &str, rows: u64| shown.tell(&format!("exporting {table}"), rows);
     let exported = portable::export_plugin(&*storage, plugin, SystemClock.now(), folder, &mut progress).await;
@@ -227,16 +205,6 @@ async fn archive(target: &Target, database: &Database, plugin: &PluginName, fold
     let exported = exported?;
     let text = report::archived_plugin_text(&archived, &exported, &folder.display().to_string());
     target.done(&text, report::archived_plugin_json(&archived, &exported))
-}
-
-impl Target {
-    fn done(&self, text: &str, answer: Json) -> Result<()> {
-        if self.json { output::print_json(&answer) } else { output::print(&format!("{text}\n")) }
-    }
-}
-
-async fn open(database: &Database) -> Result<PluginHost> {
-    Ok(host::without_calls(database, Limits::default()).await?.build().await?)
 }
 
 /// A host that calls plugins.

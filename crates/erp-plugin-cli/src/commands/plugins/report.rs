@@ -71,7 +71,7 @@ pub(super) fn archived_plugin_json(archived: &ArchivedPlugin, exported: &Content
 
 pub(super) fn purged_text(purged: &PurgedPlugin) -> String {
     let PurgedPlugin { name, dropped, rows, versions } = purged;
-    let mut text = format!("{name} is purged: {} other rows, {versions} versions", grouped(*rows));
+    let mut text = format!("{name} is purged: {} other rows, {versions} of its versions", grouped(*rows));
     for kept in dropped {
         let _ = write!(text, "\n  dropped: {}", archived_text(kept));
     }

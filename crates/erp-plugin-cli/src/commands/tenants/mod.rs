@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use erp_plugin::erase::Progress;
-use erp_plugin::{Clock as _, HostError, Limits, PluginHost, SystemClock, TenantId, TenantState, portable};
+use erp_plugin::{Clock as _, HostError, Limits, SystemClock, TenantId, TenantState, portable};
 use serde_json::{Value as Json, json};
 
-use crate::database::{self, Database};
+use super::target::Target;
 use crate::exit::Exit;
 use crate::host;
 use crate::output;
@@ -47,16 +47,6 @@ enum Verb {
     Export(Export),
     Import(Import),
     Delete(Delete),
-}
-
-/// The arguments that every verb has.
-#[derive(clap::Args)]
-struct Target {
-    #[command(flatten)]
-    database: database::Arguments,
-    /// Print one JSON object, and nothing else on standard output
-    #[arg(long)]
-    json: bool,
 }
 
 /// List the tenants, and which of them are suspended
@@ -195,7 +185,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target();
     match &arguments.verb {
         Verb::List(_) => {
-            let tenants = target.host().await?.tenant_states().await?;
+            let tenants = target.host(WHAT).await?.tenant_states().await?;
             if target.json {
                 let tenants: Vec<Json> =
                     tenants.iter().map(|(tenant, state)| report::state_json(tenant, *state)).collect();
@@ -205,17 +195,19 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             }
         }
         Verb::Create(Create { tenant, .. }) => {
-            let new = open(&target.database.kept(WHAT)?).await?.create_tenant(tenant.as_str()).await?;
+            let database = target.database.kept(WHAT)?;
+            let host = host::without_calls(&database, Limits::default()).await?.build().await?;
+            let new = host.create_tenant(tenant.as_str()).await?;
             let text = if new { format!("{tenant} is made") } else { format!("{tenant} was there before") };
             target.done(&text, json!({ "tenant": tenant.as_str(), "new": new }))?;
         }
         Verb::Suspend(Suspend { tenant, .. }) => {
-            let changed = target.host().await?.suspend_tenant(tenant.as_str()).await?;
+            let changed = target.host(WHAT).await?.suspend_tenant(tenant.as_str()).await?;
             let text = if changed { "is suspended" } else { "was suspended before" };
             target.done(&format!("{tenant} {text}"), report::state_json(tenant, TenantState::Suspended))?;
         }
         Verb::Resume(Resume { tenant, .. }) => {
-            let changed = target.host().await?.resume_tenant(tenant.as_str()).await?;
+            let changed = target.host(WHAT).await?.resume_tenant(tenant.as_str()).await?;
             let text = if changed { "goes on" } else { "was not suspended" };
             target.done(&format!("{tenant} {text}"), report::state_json(tenant, TenantState::Active))?;
         }
@@ -248,7 +240,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                     "what is deleted is gone for good; give --confirm {tenant} if that is meant"
                 )));
             }
-            let host = target.host().await?;
+            let host = target.host(WHAT).await?;
             let shown = Rows::new();
             let bar = shown.handle();
             let receipt = host
@@ -262,19 +254,4 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         }
     }
     Ok(Exit::Done)
-}
-
-impl Target {
-    /// A host on a database that is there.
-    async fn host(&self) -> Result<PluginHost> {
-        open(&self.database.existing(WHAT)?).await
-    }
-
-    fn done(&self, text: &str, answer: Json) -> Result<()> {
-        if self.json { output::print_json(&answer) } else { output::print(&format!("{text}\n")) }
-    }
-}
-
-async fn open(database: &Database) -> Result<PluginHost> {
-    Ok(host::without_calls(database, Limits::default()).await?.build().await?)
 }
