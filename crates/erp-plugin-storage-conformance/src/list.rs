@@ -91,6 +91,10 @@ macro_rules! each_case {
                 a_plugin_has_a_limited_number_of_them,
                 a_declared_entity_is_no_dynamic_one,
             ],
+            each_kind: [
+                each_kind_of_step_is_gone_on_with_wherever_it_was_stopped,
+                each_kind_of_step_is_made_by_two_at_once,
+            ],
             erasure: [
                 nothing_of_a_tenant_is_left_and_everything_of_the_others,
                 what_was_put_aside_is_erased_too,

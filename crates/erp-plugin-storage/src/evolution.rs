@@ -86,7 +86,8 @@ pub trait Alter: Send + Sync {
     /// moves records of the same entity gives the first one up.
     ///
     /// Held by `evolution::each_kind_of_step_keeps_what_it_must`,
-    /// `evolution::a_step_is_made_once_and_only_from_where_it_begins`,
+    /// `each_kind::each_kind_of_step_is_gone_on_with_wherever_it_was_stopped`,
+    /// `each_kind::each_kind_of_step_is_made_by_two_at_once`, `evolution::a_step_is_made_once_and_only_from_where_it_begins`,
     /// `evolution::a_step_that_was_begun_is_gone_on_with_or_given_up`,
     /// `evolution::what_does_not_fit_is_refused_and_nothing_is_done`, `evolution::a_table_that_was_altered_is_like_a_new_one`.
     async fn alter(&self, scope: PlatformScope, step: &Step, deadline: Instant) -> StorageResult<Altered>;

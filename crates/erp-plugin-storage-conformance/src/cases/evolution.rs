@@ -66,7 +66,7 @@ pub(super) async fn stored(storage: &Arc<dyn Storage>, wanted: &EntitySchema) ->
 }
 
 /// A row of `item` with `a` and the other field, if there is one.
-fn row(index: usize, other: Option<&Value>) -> Vec<Value> {
+pub(super) fn row(index: usize, other: Option<&Value>) -> Vec<Value> {
     [Some(text(&format!("a{index}"))), other.cloned()].into_iter().flatten().collect()
 }
 

@@ -9,6 +9,7 @@ pub mod batch;
 pub mod deleted;
 pub mod dispatch;
 pub mod dynamic;
+pub mod each_kind;
 pub mod erasure;
 pub mod events;
 pub mod evolution;
