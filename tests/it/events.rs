@@ -30,23 +30,23 @@ async fn a_stream_arrives_in_the_order_in_which_it_was_published() {
 }
 
 #[tokio::test]
-async fn a_failing_delivery_is_tried_four_times_then_parked_and_the_rest_goes_on() {
+async fn a_failing_delivery_is_tried_four_times_then_dead_and_the_rest_goes_on() {
     let platform = sample::platform().await;
     platform.publish("sample.insert", &insert("before")).await;
     platform.publish("sample.fail", &json!({ "message": "rejected: never" })).await;
     platform.publish("sample.insert", &insert("after")).await;
     let report = platform.host.drain().await.unwrap();
     assert_eq!((report.events, report.delivered, report.failed), (3, 2, 4));
-    let parked = &report.parked[0];
-    assert_eq!(report.parked.len(), 1);
-    assert_eq!((parked.plugin.as_str(), parked.event_type.as_str()), (sample::NAME, "sample.fail"));
-    assert_eq!((parked.error.as_str(), parked.attempts), ("rejected: never", 4));
+    let dead = &report.dead[0];
+    assert_eq!(report.dead.len(), 1);
+    assert_eq!((dead.plugin.as_str(), dead.event_type.as_str()), (sample::NAME, "sample.fail"));
+    assert_eq!((dead.error.as_str(), dead.attempts), ("rejected: never", 4));
     // What each attempt wrote and published is undone.
     assert_eq!(titles(&platform).await, ["before", "after"]);
     assert_eq!(platform.event_count().await, 3);
-    // Set aside is set aside.
+    // Dead is dead.
     let again = platform.host.drain().await.unwrap();
-    assert_eq!((again.delivered, again.failed, again.parked.len()), (0, 0, 0));
+    assert_eq!((again.delivered, again.failed, again.dead.len()), (0, 0, 0));
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_delivery_that_succeeds_at_its_last_attempt_leaves_its_effect_once() {
     platform.publish("sample.insert", &insert("once")).await;
     platform.publish("sample.insert", &insert("next")).await;
     let report = platform.host.drain().await.unwrap();
-    assert_eq!((report.delivered, report.failed, report.parked.len()), (2, 3, 0));
+    assert_eq!((report.delivered, report.failed, report.dead.len()), (2, 3, 0));
     assert_eq!(titles(&platform).await, ["once", "next"]);
 }
 
@@ -117,7 +117,7 @@ async fn two_plugins_that_answer_each_other_end_at_the_causal_depth() {
     platform.publish("order.created", &json!({})).await;
     let report = platform.host.drain().await.unwrap();
     // Both get the platform's event, so there are two chains, each of an event per depth.
-    assert_eq!((report.events, report.delivered, report.parked.len()), (1 + 2 * 16, 2 * 17, 0));
+    assert_eq!((report.events, report.delivered, report.dead.len()), (1 + 2 * 16, 2 * 17, 0));
     assert_eq!(platform.records("ping.thing").await.len(), 17);
 }
 
@@ -129,7 +129,7 @@ async fn a_plugin_that_subscribes_to_itself_ends_at_the_causal_depth() {
     platform.enable("echo", guests::with_manifest(&guests::hostile("atomic"), "echo", asks)).await;
     platform.publish("hostile.begins", &json!({})).await;
     let report = platform.host.drain().await.unwrap();
-    assert_eq!((report.events, report.delivered, report.parked.len()), (17, 17, 0));
+    assert_eq!((report.events, report.delivered, report.dead.len()), (17, 17, 0));
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn an_authorizer_that_does_not_answer_uses_up_no_attempt() {
     }
     directory.out_of_order.store(false, Ordering::SeqCst);
     let report = platform.host.drain().await.unwrap();
-    assert_eq!((report.delivered, report.failed, report.parked.len()), (2, 0, 0));
+    assert_eq!((report.delivered, report.failed, report.dead.len()), (2, 0, 0));
     assert_eq!(titles(&platform).await, ["first", "second"]);
 }
 
@@ -62,12 +62,12 @@ async fn a_storage_that_loses_every_transaction_uses_up_no_attempt() {
     }
     losses.of_the_next(0);
     let report = platform.host.drain().await.unwrap();
-    assert_eq!((report.delivered, report.failed, report.parked.len()), (1, 0, 0));
+    assert_eq!((report.delivered, report.failed, report.dead.len()), (1, 0, 0));
     assert_eq!(titles(&platform).await, ["kept"]);
 }
 
 #[tokio::test]
-async fn what_was_set_aside_can_be_listed_after_a_restart() {
+async fn dead_letters_can_be_listed_after_a_restart() {
     let database = Database::lasting().await;
     let platform = Platform::on(database.url(), |builder| builder).await;
     platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
@@ -76,10 +76,10 @@ async fn what_was_set_aside_can_be_listed_after_a_restart() {
     drop(platform);
 
     let host = erp_plugin::host(database.url()).await.unwrap().build().await.unwrap();
-    let parked = host.parked(10).await.unwrap();
-    assert_eq!(parked.len(), 1);
-    assert_eq!((parked[0].event, parked[0].attempts), (drained.parked[0].event, 4));
-    assert_eq!(parked[0].error, "rejected: no");
+    let dead = host.events().dead_letters(Default::default(), None, 10).await.unwrap();
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].delivery.event, dead[0].delivery.attempt), (drained.dead[0].event, 4));
+    assert_eq!(dead[0].error, "rejected: no");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn what_another_process_installs_and_enables_is_served_here() {
     there.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     there.publish("sample.insert", &insert("from there")).await;
     let report = here.host.drain().await.unwrap();
-    assert_eq!((report.delivered, report.failed, report.parked.len()), (1, 0, 0));
+    assert_eq!((report.delivered, report.failed, report.dead.len()), (1, 0, 0));
     // And what both install is installed.
     here.enable(sample::NAME, guests::plugin(sample::NAME)).await;
     assert_eq!(titles(&there).await, ["from there"]);

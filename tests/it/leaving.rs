@@ -197,6 +197,7 @@ async fn an_archived_plugin_is_enabled_by_nobody_and_keeps_nobody_from_working()
     let every = erp_plugin_storage::Subscription {
         pattern: erp_plugin_model::event::EventPattern::everything(),
         own_events: true,
+        key: None,
     };
     own.set_activation(&erp_plugin_storage::ActivationState { enabled: true, ..state }, &[every])
         .await

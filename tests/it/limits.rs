@@ -180,9 +180,9 @@ async fn events_that_cause_one_another_are_counted() {
     let chain = publish(publish(last));
     assert_eq!(platform.call(sample::NAME, "sample.publish", &chain).await.outcome, Ok(()));
     let report = platform.host.drain().await.unwrap();
-    assert_eq!((report.events, report.delivered, report.parked.len()), (2, 1, 1));
+    assert_eq!((report.events, report.delivered, report.dead.len()), (2, 1, 1));
     assert_eq!(
-        report.parked[0].error.to_string(),
+        report.dead[0].error.to_string(),
         excess("event-depth", "events caused by one another", "2", "1")
     );
 }

@@ -66,7 +66,7 @@ async fn deliveries_of_a_suspended_tenant_wait_and_go_on() {
     platform.publish("sample.log", &json!({ "message": "waited" })).await;
     host.suspend_tenant(TENANT).await.unwrap();
     let drained = host.drain().await.unwrap();
-    assert_eq!((drained.delivered, drained.failed, drained.parked.len()), (0, 0, 0));
+    assert_eq!((drained.delivered, drained.failed, drained.dead.len()), (0, 0, 0));
     host.resume_tenant(TENANT).await.unwrap();
     assert_eq!(host.drain().await.unwrap().delivered, 1);
     assert!(platform.log().await.iter().any(|line| line.ends_with("waited")));

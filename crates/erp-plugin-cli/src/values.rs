@@ -22,6 +22,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 const AGES: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
 
+/// Reads `90d`, `12h` or `5m`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    amount(text, &AGES, 0)
+        .filter(|_| !text.trim().ends_with(|last: char| last.is_ascii_digit()))
+        .map(Duration::from_secs)
+        .ok_or_else(|| "write it as 90d, 12h or 5m".to_owned())
+}
+
 /// A moment: named, or so long before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -100,6 +108,15 @@ mod tests {
         assert_eq!(duration("1m"), Ok(Duration::from_mins(1)));
         for bad in ["", "2", "2h", "0s", "s"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ages_need_a_unit() {
+        assert_eq!(age("7d"), Ok(Duration::from_hours(7 * 24)));
+        assert_eq!(age("90 s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "7", "d", "-1d", "500ms"] {
+            assert!(age(bad).is_err(), "{bad}");
         }
     }
 

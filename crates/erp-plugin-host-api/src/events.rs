@@ -1,6 +1,6 @@
 //! Host calls on events.
 
-use erp_plugin_model::event::NewEvent;
+use erp_plugin_model::event::{MAX_KEY, NewEvent};
 use erp_plugin_model::limits::LimitKind;
 use erp_plugin_model::{EventId, EventType, HostError};
 
@@ -11,7 +11,20 @@ use crate::json::verify;
 impl Invocation {
     /// Publishes an event: it is in the outbox when the invocation commits, and nowhere when it does not.
     pub async fn publish(&mut self, event_type: &str, payload: &[u8]) -> CallResult<()> {
+        let key = self.tenant().to_string();
+        self.publish_in_order(event_type, &key, payload).await
+    }
+
+    /// As [`publish`](Self::publish), in order with other events of this key only; else those of the whole tenant are.
+    pub async fn publish_in_order(&mut self, event_type: &str, key: &str, payload: &[u8]) -> CallResult<()> {
         self.enter(event_type.len() + payload.len())?;
+        if key.len() > MAX_KEY || key.contains('\0') {
+            return Err(HostError::invalid(format!(
+                "publish: the key has {} bytes, {MAX_KEY} are allowed, none of them zero",
+                key.len()
+            ))
+            .into());
+        }
         if self.is_read_only() {
             return Err(HostError::denied("publish: this call may only read").into());
         }
@@ -26,12 +39,13 @@ impl Invocation {
         self.events.push(NewEvent {
             id: EventId(self.services.ids.new_id(self.now)),
             event_type,
-            key: self.tenant().to_string(),
+            key: key.to_owned(),
             payload,
             publisher: self.caller.publisher.clone(),
             invocation: self.id,
             ordinal: u32::try_from(self.events.len()).unwrap_or(u32::MAX),
             caused_by: self.caused_by(),
+            parent: self.parent_event(),
             depth,
             published_at: self.now,
         });

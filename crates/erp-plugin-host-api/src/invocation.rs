@@ -8,8 +8,8 @@ use erp_plugin_model::event::{Delivery, NewEvent};
 use erp_plugin_model::time::to_micros;
 use erp_plugin_model::usage::{InvocationRecord, LogLine, Usage};
 use erp_plugin_model::{
-    Clock, HostError, IdGenerator, Identity, IdentityKind, InvocationId, Limits, PermissionSet, PluginName,
-    RecordId, TenantId, UserId,
+    Clock, EventId, HostError, IdGenerator, Identity, IdentityKind, InvocationId, Limits, PermissionSet,
+    PluginName, RecordId, TenantId, UserId,
 };
 use erp_plugin_storage::{Entity, Mode, Storage, TenantScope, Transaction, TransactionOptions, Verb};
 
@@ -274,6 +274,14 @@ impl Invocation {
             (Cause::Delivery(delivery), _) => delivery.caused_by.clone(),
             (Cause::Request, IdentityKind::System) => self.identity.caused_by.clone(),
             (Cause::Request, IdentityKind::User | IdentityKind::Service) => Some(self.identity.id.clone()),
+        }
+    }
+
+    /// The event in whose handling others are published.
+    pub(crate) fn parent_event(&self) -> Option<EventId> {
+        match &self.cause {
+            Cause::Request => None,
+            Cause::Delivery(delivery) => Some(delivery.event),
         }
     }
 

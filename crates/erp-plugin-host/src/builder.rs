@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use erp_plugin_host_api::{Authorizer, HookRunner, NoHooks, RolePermissions, Services};
+use erp_plugin_model::event::RetryCaps;
 use erp_plugin_model::{Clock, IdGenerator, Limits};
 use erp_plugin_runtime::{CodeCache, Compiler, Engine, EngineOptions, InProcessCompiler, Interface, Loader};
 use erp_plugin_storage::Storage;
 use tokio::runtime::Handle;
 
+use crate::delivery::WorkerOptions;
 use crate::error::HostResult;
 use crate::executor::Executor;
 use crate::host::PluginHost;
@@ -22,6 +24,8 @@ pub struct PluginHostBuilder {
     pub(crate) limits: Limits,
     pub(crate) caps: Option<Limits>,
     pub(crate) bare_components: bool,
+    pub(crate) retry_caps: RetryCaps,
+    pub(crate) worker: WorkerOptions,
     runtime: Option<Handle>,
     threads: Option<usize>,
     engine: EngineOptions,
@@ -39,6 +43,8 @@ impl PluginHostBuilder {
             limits: Limits::default(),
             caps: None,
             bare_components: true,
+            retry_caps: RetryCaps::default(),
+            worker: WorkerOptions::default(),
             runtime: None,
             threads: None,
             engine: EngineOptions::default(),
@@ -90,6 +96,20 @@ impl PluginHostBuilder {
     #[must_use]
     pub fn bare_components(mut self, allowed: bool) -> Self {
         self.bare_components = allowed;
+        self
+    }
+
+    /// The most that a subscription may ask for when its deliveries fail. Default: ten retries, an hour.
+    #[must_use]
+    pub fn retry_caps(mut self, caps: RetryCaps) -> Self {
+        self.retry_caps = caps;
+        self
+    }
+
+    /// How deliveries are worked off.
+    #[must_use]
+    pub fn worker(mut self, options: WorkerOptions) -> Self {
+        self.worker = options;
         self
     }
 

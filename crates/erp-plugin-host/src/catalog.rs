@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use erp_plugin_host_api::DynamicDirectory;
-use erp_plugin_model::event::EventPattern;
+use erp_plugin_model::event::{EventPattern, RetryPolicy};
 use erp_plugin_model::manifest::{Capabilities, DEFAULT_MAX_SIZE};
-use erp_plugin_model::{EntityRef, EntitySchema, Limits, Manifest, PluginName};
+use erp_plugin_model::{EntityRef, EntitySchema, EventType, Limits, Manifest, PluginName};
 use erp_plugin_runtime::LoadedPlugin;
 use erp_plugin_storage::{Entity, PluginVersion, Subscription};
 use tokio::sync::OnceCell;
@@ -77,14 +77,25 @@ impl Installed {
         limits.capped_by(caps)
     }
 
+    /// How failed deliveries of such events are tried again.
+    pub(crate) fn retry_policy(&self, event_type: &EventType) -> RetryPolicy {
+        let subscriptions = self.manifest.iter().flat_map(|manifest| &manifest.subscriptions);
+        let first = subscriptions.into_iter().find(|own| own.pattern.matches(event_type));
+        first.map_or(RetryPolicy::DEFAULT, |own| own.retry.clone())
+    }
+
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         match &self.manifest {
             Some(manifest) => manifest
                 .subscriptions
                 .iter()
-                .map(|pattern| Subscription { pattern: pattern.clone(), own_events: true })
+                .map(|own| Subscription {
+                    pattern: own.pattern.clone(),
+                    own_events: true,
+                    key: own.key.clone(),
+                })
                 .collect(),
-            None => vec![Subscription { pattern: EventPattern::everything(), own_events: false }],
+            None => vec![Subscription { pattern: EventPattern::everything(), own_events: false, key: None }],
         }
     }
 }

@@ -41,6 +41,14 @@ impl Executor {
         Ok(Self { handle, own: None })
     }
 
+    /// Begins a task that goes on for as long as it likes.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.handle.spawn(work)
+    }
+
     /// Runs work as a task of its own: a caller that goes away cancels nothing half-way.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use erp_plugin_host_api::{Authorizer, Services};
+use erp_plugin_host_api::{Authorizer, Invocation, Services};
+use erp_plugin_model::event::{Publisher, RetryCaps};
 use erp_plugin_model::evolution::Archived;
 use erp_plugin_model::{
     Clock, IdGenerator, Identity, Limits, Manifest, PermissionPattern, PluginName, Role, RoleAssignment,
@@ -16,14 +17,16 @@ use erp_plugin_storage::{
     LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, TenantState,
     Transaction, TransactionOptions, UsageTotal,
 };
+use tokio::sync::Notify;
 
 use crate::activation::Activations;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
+use crate::delivery::{DrainReport, HandlerFuture, Received, Subscribed, WorkerHandle, WorkerOptions};
 use crate::departure::{ArchivedPlugin, PluginState, PurgedPlugin};
-use crate::dispatch::{DrainReport, ParkedDelivery};
 use crate::edge::Records;
 use crate::error::HostResult;
+use crate::events::Events;
 use crate::executor::Executor;
 use crate::install::InstallOptions;
 use crate::locks::Locks;
@@ -64,8 +67,14 @@ pub(crate) struct Inner {
     pub(crate) installing: tokio::sync::Mutex<()>,
     /// Held while a plugin is enabled in a tenant, so that its lifecycle calls happen once.
     pub(crate) enabling: Locks<(TenantId, PluginName)>,
-    /// Held by whoever works off deliveries.
+    /// Held by whoever drains.
     pub(crate) draining: tokio::sync::Mutex<()>,
+    /// Told when something was published here.
+    pub(crate) published: Notify,
+    /// What the platform's own subscribers do.
+    pub(crate) subscribed: Subscribed,
+    pub(crate) retry_caps: RetryCaps,
+    pub(crate) worker_options: WorkerOptions,
 }
 
 /// An installed plugin, for lists.
@@ -123,6 +132,10 @@ impl PluginHost {
             installing: tokio::sync::Mutex::default(),
             enabling: Locks::default(),
             draining: tokio::sync::Mutex::default(),
+            published: Notify::new(),
+            subscribed: Subscribed::default(),
+            retry_caps: builder.retry_caps,
+            worker_options: builder.worker,
         };
         let host = Self { inner: Arc::new(inner), executor };
         host.run(|inner| async move { inner.read_catalog().await }).await?;
@@ -284,19 +297,76 @@ impl PluginHost {
         payload: &serde_json::Value,
     ) -> HostResult<()> {
         let (event_type, payload) = (event_type.to_owned(), payload.to_string());
-        self.run(|inner| async move { inner.publish(identity, &event_type, &payload).await }).await
+        self.run(|inner| async move { inner.publish(identity, &event_type, None, &payload).await }).await
     }
 
-    /// Works off events until nothing is left: numbers what was published, and delivers it in order, stream by
-    /// stream. A handler that fails is tried again three times, then its delivery is set aside. `Err` is for a fault of
-    /// the platform (storage, authorizer): it uses up nobody's attempts, and the next drain goes on where this stopped.
+    /// As [`publish`](Self::publish), in order with other events of this key only; else those of the whole tenant are. A
+    /// subscription that names a field of the payload takes that as the key in either case.
+    pub async fn publish_in_order(
+        &self,
+        identity: Identity,
+        event_type: &str,
+        key: &str,
+        payload: &serde_json::Value,
+    ) -> HostResult<()> {
+        let (event_type, key, payload) = (event_type.to_owned(), key.to_owned(), payload.to_string());
+        self.run(|inner| async move { inner.publish(identity, &event_type, Some(&key), &payload).await })
+            .await
+    }
+
+    /// Has a function of the platform's own handle events of every tenant whose type is, or matches, `event`, with the
+    /// guarantees that plugins have: in order, tried again when it fails, a dead letter at last. What it does with the
+    /// [`Invocation`], and that the event was handled, commit together or not at all; what it does elsewhere it may do
+    /// again after a failure, and can tell by the event's id. A panic is a failure.
+    ///
+    /// The subscription lasts: what is published while no process has a handler waits for one, until
+    /// [`unsubscribe`](Self::unsubscribe). All handlers of one process make up the subscriber `core`, which gets an event
+    /// once, and calls those that match in the order in which they subscribed, in one transaction;
+    /// [`subscribe_as`](Self::subscribe_as) is for one that is to fail alone.
+    pub async fn subscribe<H>(&self, event: &str, handler: H) -> HostResult<()>
+    where
+        H: for<'i> Fn(&'i mut Invocation, &'i Received) -> HandlerFuture<'i> + Send + Sync + 'static,
+    {
+        self.subscribe_as(Publisher::PLATFORM, event, handler).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), as a subscriber with a name of its own, which begins with `core-`.
+    pub async fn subscribe_as<H>(&self, name: &str, event: &str, handler: H) -> HostResult<()>
+    where
+        H: for<'i> Fn(&'i mut Invocation, &'i Received) -> HandlerFuture<'i> + Send + Sync + 'static,
+    {
+        let (name, event, handler) = (name.to_owned(), event.to_owned(), Arc::new(handler));
+        self.run(|inner| async move { inner.subscribe(&name, &event, handler).await }).await
+    }
+
+    /// Takes a subscription of the platform's own back, and returns whether there was one. What was published before waits
+    /// for a handler.
+    pub async fn unsubscribe(&self, name: &str, event: &str) -> HostResult<bool> {
+        let (name, event) = (name.to_owned(), event.to_owned());
+        self.run(|inner| async move { inner.unsubscribe(&name, &event).await }).await
+    }
+
+    /// Works off deliveries until the handle is told to stop, or dropped: numbers what was published in any process on this
+    /// database, and delivers it in order, stream by stream, many streams at a time. A handler that fails is tried again
+    /// after the delays of its subscription; then its delivery is a dead letter. A fault of the platform (storage,
+    /// authorizer) is logged, uses up nobody's attempts, and what it kept from being done is done later.
+    #[must_use]
+    pub fn start_worker(&self) -> WorkerHandle {
+        WorkerHandle::start(self, self.inner.worker_options.clone())
+    }
+
+    /// Works off deliveries until nothing is left that can be done now, retries without their delays: for tests, and for
+    /// whoever runs no [worker](Self::start_worker). What other processes have in hand is waited for only if they give no
+    /// sign of life. `Err` is for a fault of the platform (storage, authorizer): it uses up nobody's attempts, and the next
+    /// drain goes on where this stopped.
     pub async fn drain(&self) -> HostResult<DrainReport> {
         self.run(|inner| async move { inner.drain().await }).await
     }
 
-    /// Deliveries of all tenants that were set aside, the oldest first.
-    pub async fn parked(&self, limit: u32) -> HostResult<Vec<ParkedDelivery>> {
-        self.run(|inner| async move { inner.parked(limit).await }).await
+    /// Events of every tenant, and what became of them.
+    #[must_use]
+    pub fn events(&self) -> Events<'_> {
+        Events::new(self)
     }
 
     /// Sets a value of a plugin's configuration in a tenant, or takes it away.
@@ -387,6 +457,14 @@ impl PluginHost {
     pub async fn event_count(&self, tenant: &str) -> HostResult<u64> {
         let tenant = TenantId::parse(tenant)?;
         self.run(|inner| async move { Ok(inner.look_at(&tenant).await?.event_count().await?) }).await
+    }
+
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
+    }
+
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.executor
     }
 
     /// Runs work as a task of its own.

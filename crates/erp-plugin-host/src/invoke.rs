@@ -16,7 +16,7 @@ use crate::activation::{self, Active};
 use crate::catalog::Installed;
 use crate::error::HostResult;
 use crate::host::Inner;
-use crate::report::InvocationReport;
+use crate::report::{InvocationReport, is_platform_fault};
 
 /// How often a whole invocation is run when its transaction is lost.
 const MAX_ATTEMPTS: u32 = 3;
@@ -25,6 +25,22 @@ pub(crate) const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a request at the edge does in its invocation.
 pub(crate) type EdgeWork<'i, T> = Pin<Box<dyn Future<Output = CallResult<T>> + Send + 'i>>;
+
+/// An invocation without a guest.
+pub(crate) struct EdgeCall {
+    pub(crate) identity: Identity,
+    pub(crate) mode: Mode,
+    pub(crate) cause: Cause,
+    pub(crate) deadline: Instant,
+}
+
+/// How one failed.
+#[derive(Debug)]
+pub(crate) struct EdgeFailure {
+    pub(crate) error: HostError,
+    /// Whether the storage failed, which whoever asked can do nothing about.
+    pub(crate) platform_fault: bool,
+}
 
 /// An invocation to run.
 pub(crate) struct Call {
@@ -100,6 +116,9 @@ impl Inner {
                 result = Err(to_host_error(error));
             }
             let finished = invocation.finish(result, measured).await;
+            if !finished.events.is_empty() {
+                self.published.notify_one();
+            }
             if finished.new_entities {
                 self.activations.forget_edge();
             }
@@ -164,8 +183,7 @@ impl Inner {
         })
     }
 
-    /// Does what a request at the edge asks for, without a guest: one invocation all the same, and the whole of it
-    /// again when its transaction is lost.
+    /// Does what a request at the edge asks for, without a guest.
     pub(crate) async fn at_edge<T, D>(
         &self,
         identity: Identity,
@@ -174,9 +192,25 @@ impl Inner {
         work: impl for<'i> Fn(&'i mut Invocation, &'i D) -> EdgeWork<'i, T>,
     ) -> HostResult<T> {
         self.check_open(&identity.tenant).await?;
+        let deadline = Instant::now() + self.limits.deadline();
+        let call = EdgeCall { identity, mode, cause: Cause::Request, deadline };
+        self.edge_invocation(call, data, work).await?.map_err(|failure| failure.error.into())
+    }
+
+    /// One invocation without a guest, and the whole of it again when its transaction is lost.
+    pub(crate) async fn edge_invocation<T, D>(
+        &self,
+        call: EdgeCall,
+        data: &D,
+        work: impl for<'i> Fn(&'i mut Invocation, &'i D) -> EdgeWork<'i, T>,
+    ) -> HostResult<Result<T, EdgeFailure>> {
+        let EdgeCall { identity, mode, cause, deadline } = call;
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
-        let deadline = Instant::now() + self.limits.deadline();
+        let trigger = match &cause {
+            Cause::Request => "request".to_owned(),
+            Cause::Delivery(delivery) => format!("event {}", delivery.event_type),
+        };
         let mut attempt = 1;
         loop {
             let mut edge = Invocation::begin(
@@ -186,20 +220,20 @@ impl Inner {
                     identity: Arc::clone(&identity),
                     permissions: Arc::clone(&permissions),
                     caller: self.activations.edge(&self.catalog),
-                    trigger: "request".to_owned(),
+                    trigger: trigger.clone(),
                     mode,
-                    cause: Cause::Request,
+                    cause: cause.clone(),
                     deadline,
                     limits: self.limits.clone(),
                 },
             );
             let answer = work(&mut edge, data).await;
-            let (error, again) = match end_edge(edge, answer).await {
-                Ok(done) => return Ok(done),
+            let (failure, again) = match end_edge(edge, answer).await {
+                Ok(done) => return Ok(Ok(done)),
                 Err(ended) => ended,
             };
             if !again.may || attempt == MAX_ATTEMPTS || Instant::now() >= deadline {
-                return Err(error.into());
+                return Ok(Err(failure));
             }
             if again.stale {
                 self.look_again().await?;
@@ -296,26 +330,27 @@ fn failed(outcome: &Result<(), Finish>) -> Option<&Fatal> {
     }
 }
 
-/// Ends a request at the edge: commits what succeeded, rolls back what did not. With an error comes whether the whole
+/// Ends an invocation at the edge: commits what succeeded, rolls back what did not. With a failure comes whether the whole
 /// of it may be done again.
-async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T, (HostError, Again)> {
+async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T, (EdgeFailure, Again)> {
+    let mut again = Again::default();
+    let failed = |error: HostError, fatal: Option<&Fatal>, again: &mut Again| {
+        again.note(fatal);
+        EdgeFailure { error, platform_fault: fatal.is_some_and(is_platform_fault) }
+    };
     match answer {
         Ok(done) => match edge.finish(Ok(()), Usage::default()).await.outcome {
             Ok(()) => Ok(done),
             Err(reason) => {
-                let mut again = Again::default();
-                if let Finish::Failed(fatal) = &reason {
-                    again.note(Some(fatal));
-                }
-                Err((reason.to_host_error(), again))
+                let fatal = if let Finish::Failed(fatal) = &reason { Some(fatal) } else { None };
+                Err((failed(reason.to_host_error(), fatal, &mut again), again))
             }
         },
         Err(error) => {
-            let mut again = Again::default();
-            again.note(fatal_of(&error));
-            let error = to_host_error(error);
-            drop(edge.finish(Err(error.clone()), Usage::default()).await);
-            Err((error, again))
+            let fatal = fatal_of(&error);
+            let failure = failed(error_of(&error), fatal, &mut again);
+            drop(edge.finish(Err(failure.error.clone()), Usage::default()).await);
+            Err((failure, again))
         }
     }
 }
@@ -331,6 +366,13 @@ async fn set_mark(
 pub(crate) fn to_host_error(error: CallError) -> HostError {
     match error {
         CallError::Answer(error) => error,
+        CallError::Fatal(fatal) => fatal.to_host_error(),
+    }
+}
+
+fn error_of(error: &CallError) -> HostError {
+    match error {
+        CallError::Answer(error) => error.clone(),
         CallError::Fatal(fatal) => fatal.to_host_error(),
     }
 }

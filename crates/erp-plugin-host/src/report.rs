@@ -73,7 +73,7 @@ impl InvocationReport {
 }
 
 /// Limits that the guest itself has reached, and questions that should never have been asked, are none.
-fn is_platform_fault(fatal: &Fatal) -> bool {
+pub(crate) fn is_platform_fault(fatal: &Fatal) -> bool {
     matches!(fatal, Fatal::Storage(error) if !matches!(
         error.kind,
         ErrorKind::DeadlineExceeded | ErrorKind::WriterHoldExceeded | ErrorKind::Bug

@@ -1,8 +1,16 @@
 //! Events: what is published, and what is delivered.
 
+mod key;
+mod pattern;
+mod retry;
+
 use chrono::{DateTime, Utc};
 
-use crate::ids::{EventId, EventType, InvocationId, PluginName, TenantId, UserId};
+use crate::ids::{EventId, EventType, InvalidName, InvocationId, PluginName, TenantId, UserId};
+
+pub use key::{MAX_KEY, key_in};
+pub use pattern::EventPattern;
+pub use retry::{RetryCaps, RetryPolicy};
 
 /// Who published an event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,11 +22,19 @@ pub enum Publisher {
 }
 
 impl Publisher {
+    /// The platform's name among the participants. No plugin has it.
+    pub const PLATFORM: &str = "core";
+
+    /// Reads a publisher's name.
+    pub fn parse(name: &str) -> Result<Self, InvalidName> {
+        if name == Self::PLATFORM { Ok(Self::Platform) } else { PluginName::parse(name).map(Self::Plugin) }
+    }
+
     /// The publisher's name on the wire and in tables.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
-            Self::Platform => "core",
+            Self::Platform => Self::PLATFORM,
             Self::Plugin(name) => name.as_str(),
         }
     }
@@ -44,6 +60,8 @@ pub struct NewEvent {
     pub ordinal: u32,
     /// The user at the start of the chain of events, if there was one.
     pub caused_by: Option<UserId>,
+    /// The event in whose handling it was published; `None` at the start of a chain.
+    pub parent: Option<EventId>,
     /// How many events lead from the start of the chain to this one; 0 at the start.
     pub depth: u32,
     /// When it was published.
@@ -54,12 +72,12 @@ pub struct NewEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClaimToken(pub i64);
 
-/// A claimed event for one plugin: the next of its stream.
+/// A claimed event for one plugin, or for a subscriber of the platform's own, which has a name like a plugin's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// The tenant whose event it is.
     pub tenant: TenantId,
-    /// The plugin that gets it.
+    /// Who gets it.
     pub plugin: PluginName,
     /// The stream's key.
     pub key: String,
@@ -75,65 +93,12 @@ pub struct Delivery {
     pub event_type: EventType,
     /// The event's payload, one JSON value.
     pub payload: String,
+    /// Who published the event.
+    pub publisher: Publisher,
+    /// When it was published.
+    pub published_at: DateTime<Utc>,
     /// The user at the start of the chain.
     pub caused_by: Option<UserId>,
     /// How far the event is from the start of its chain.
     pub depth: u32,
-}
-
-/// Which events a plugin gets: an exact type, or a pattern that ends in `.*` and stands for one or more segments.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EventPattern(String);
-
-impl EventPattern {
-    /// The pattern of a plugin that said nothing: every event.
-    #[must_use]
-    pub fn everything() -> Self {
-        Self("*".to_owned())
-    }
-
-    /// Reads `order.created`, `order.*` or `*`. The error is the rule that the text breaks.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const RULE: &str = "an event type such as order.created, a pattern such as order.*, or *";
-        let valid = match text.strip_suffix(".*") {
-            Some(prefix) => EventType::parse(&format!("{prefix}.x")).is_ok(),
-            None => text == "*" || EventType::parse(text).is_ok(),
-        };
-        if valid { Ok(Self(text.to_owned())) } else { Err(RULE) }
-    }
-
-    /// The pattern as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether an event of this type is meant.
-    #[must_use]
-    pub fn matches(&self, event_type: &EventType) -> bool {
-        match self.0.strip_suffix('*') {
-            // The dot stays in the prefix: `order.*` is not `orders.created`.
-            Some(prefix) => event_type.as_str().starts_with(prefix),
-            None => event_type.as_str() == self.0,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_whole_segments() {
-        let matches = |pattern: &str, event: &str| {
-            EventPattern::parse(pattern).unwrap().matches(&EventType::parse(event).unwrap())
-        };
-        assert!(matches("order.created", "order.created") && !matches("order.created", "order.created.late"));
-        assert!(matches("order.*", "order.created") && matches("order.*", "order.line.added"));
-        assert!(!matches("order.*", "orders.created"));
-        assert!(matches("*", "a.b"));
-        for bad in ["", "order", "*.created", "order.*.x", "or*", "Order.*"] {
-            assert!(EventPattern::parse(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -275,14 +275,30 @@ uuid_id!(
     /// The id of one call of one export.
     InvocationId
 );
+uuid_id!(
+    /// Who works off deliveries: a process, for as long as it runs.
+    WorkerId
+);
 
 impl RecordId {
     /// Reads the hyphenated form. `None` for anything else: such an id belongs to no record.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // Uuid::try_parse also takes the braced, urn and simple forms; only one spelling is ours.
-        (text.len() == 36).then(|| Uuid::try_parse(text).ok().map(Self)).flatten()
+        hyphenated(text).map(Self)
     }
+}
+
+impl EventId {
+    /// Reads the hyphenated form. `None` for anything else: such an id belongs to no event.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        hyphenated(text).map(Self)
+    }
+}
+
+/// `Uuid::try_parse` also takes the braced, urn and simple forms; only one spelling is ours.
+fn hyphenated(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 /// The version of a record: 1 when inserted, one more at each update.

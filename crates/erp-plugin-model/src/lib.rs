@@ -35,7 +35,7 @@ pub use error::{ErrorCode, HostError};
 pub use identity::{Identity, IdentityKind, PermissionSet};
 pub use ids::{
     EntityName, EventId, EventType, FieldName, InvocationId, PermissionName, PermissionPattern, PluginName,
-    RecordId, RoleName, TenantId, UserId, Version,
+    RecordId, RoleName, TenantId, UserId, Version, WorkerId,
 };
 pub use labels::Labels;
 pub use limits::Limits;

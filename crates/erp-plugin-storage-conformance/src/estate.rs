@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use chrono::DateTime;
-use erp_plugin_model::event::{Delivery, EventPattern, NewEvent, Publisher};
+use erp_plugin_model::event::{EventPattern, NewEvent, Publisher};
 use erp_plugin_model::manifest::{Capabilities, Manifest};
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, LogLine};
-use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, InvocationId, RecordId, UserId, Value, Version};
+use erp_plugin_model::{
+    EntityRef, EntitySchema, ErrorCode, EventId, InvocationId, RecordId, UserId, Value, Version,
+};
 use erp_plugin_storage::transfer::Transfer;
 use erp_plugin_storage::{
-    ActivationState, Change, CreateDynamic, DeleteOutcome, Entity, Failure, InsertOutcome, NewChange,
-    NewRecord, Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
+    ActivationState, Change, CreateDynamic, DeleteOutcome, Entity, InsertOutcome, NewChange, NewRecord,
+    Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
 };
 
 use crate::cases::series::take;
 use crate::fixture::{
-    ALPHA, BETA, done, event, installation, invocation, json, new_id, new_uuid, platform, plugin, publish,
-    role, stamp, subscribe, tenant, text, time, update, user, work, write,
+    ALPHA, BETA, done, event, fail, installation, invocation, json, new_id, new_uuid, platform, plugin,
+    publish, role, stamp, subscribe, tenant, text, time, update, user, work, write,
 };
 
 /// Two entities, of which one has a field of every type, and one refers to the other.
@@ -296,6 +298,7 @@ async fn events(storage: &Arc<dyn Storage>) {
     let by = |publisher: &str, key: &str, ordinal| NewEvent {
         publisher: Publisher::Plugin(plugin(publisher)),
         caused_by: Some(UserId::parse("anna").unwrap()),
+        parent: Some(EventId(new_uuid())),
         depth: 2,
         ..event("order.created", key, ordinal)
     };
@@ -308,8 +311,8 @@ async fn events(storage: &Arc<dyn Storage>) {
     // Whoever is given "" or "k" first ends it in another way each.
     let claimed = work(storage).await;
     assert!(claimed.len() >= 6, "{claimed:?}");
-    end(storage, &claimed[0], false).await;
-    end(storage, &claimed[1], true).await;
+    assert!(fail(storage, &claimed[0], "no stock\n名", Some(time(10))).await);
+    assert!(fail(storage, &claimed[1], "no stock\n名", None).await);
     done(storage, &claimed[2]).await;
     done(storage, &claimed[3]).await;
 
@@ -319,7 +322,8 @@ async fn events(storage: &Arc<dyn Storage>) {
         enabled: false,
         tenant_told: false,
     };
-    let own = Subscription { pattern: EventPattern::everything(), own_events: true };
+    let own =
+        Subscription { pattern: EventPattern::everything(), own_events: true, key: Some("n".to_owned()) };
     let mut transaction = write(storage, BETA).await;
     transaction.set_activation(&state, &[own]).await.unwrap();
     transaction.commit(None).await.unwrap();
@@ -332,11 +336,4 @@ async fn events(storage: &Arc<dyn Storage>) {
         let invocation = InvocationId(invocation);
         publish(storage, tenant, &[NewEvent { invocation, ..by("bare", "k", ordinal) }]).await;
     }
-}
-
-async fn end(storage: &Arc<dyn Storage>, delivery: &Delivery, park: bool) {
-    let mut own = platform(storage).await;
-    let failure = Failure { delivery, error: "no stock\n名", park, at: time(9) };
-    assert!(own.record_failure(failure).await.unwrap());
-    own.commit().await.unwrap();
 }

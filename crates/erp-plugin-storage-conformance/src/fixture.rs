@@ -15,12 +15,12 @@ use erp_plugin_model::schema::SystemField;
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, LogLine, Usage};
 use erp_plugin_model::{
     EntityRef, EntitySchema, ErrorCode, Field, FieldName, FieldType, InvocationId, Labels, OnDelete,
-    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Value, Version,
+    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Value, Version, WorkerId,
 };
 use erp_plugin_storage::{
-    ActivationState, Change, Entity, InsertOutcome, Mode, NewRecord, PlatformScope, PlatformTransaction,
-    QueryOutcome, RecordSink, RowView, SinkFlow, Stamp, Storage, StorageResult, Subscription, TenantScope,
-    Transaction, TransactionOptions, UpdateOutcome,
+    ActivationState, Change, ClaimRequest, Entity, Failure, InsertOutcome, Mode, NewRecord, PlatformScope,
+    PlatformTransaction, QueryOutcome, RecordSink, RowView, SinkFlow, Stamp, Storage, StorageResult,
+    Subscription, TenantScope, Transaction, TransactionOptions, UpdateOutcome,
 };
 use uuid::Uuid;
 
@@ -366,6 +366,7 @@ pub(crate) fn event(event_type: &str, key: &str, ordinal: u32) -> NewEvent {
         invocation: InvocationId(new_uuid()),
         ordinal,
         caused_by: None,
+        parent: None,
         depth: 0,
         published_at: time(i64::from(ordinal)),
     }
@@ -381,7 +382,7 @@ pub(crate) async fn subscribe(storage: &Arc<dyn Storage>, tenant: &str, name: &s
     };
     let subscriptions: Vec<_> = patterns
         .iter()
-        .map(|text| Subscription { pattern: EventPattern::parse(text).unwrap(), own_events: false })
+        .map(|text| Subscription { pattern: pattern(text), own_events: false, key: None })
         .collect();
     let mut transaction = write(storage, tenant).await;
     transaction.set_activation(&state, &subscriptions).await.unwrap();
@@ -402,12 +403,73 @@ pub(crate) async fn work(storage: &Arc<dyn Storage>) -> Vec<Delivery> {
     claim(storage, 1000).await
 }
 
-/// Claims in a transaction of its own.
-pub(crate) async fn claim(storage: &Arc<dyn Storage>, limit: u32) -> Vec<Delivery> {
+/// Claims the head of so many streams in a transaction of its own, whoever had them: the worker is another each time, and
+/// those before it are taken for dead.
+pub(crate) async fn claim(storage: &Arc<dyn Storage>, streams: u32) -> Vec<Delivery> {
+    retire_all(storage).await;
+    claim_as(storage, worker(), streams, 1).await.into_iter().flatten().collect()
+}
+
+/// Claims for a worker, long after everything else.
+pub(crate) async fn claim_as(
+    storage: &Arc<dyn Storage>,
+    worker: WorkerId,
+    streams: u32,
+    batch: u32,
+) -> Vec<Vec<Delivery>> {
+    let request = ClaimRequest { worker, streams, batch, ..request() };
+    claim_with(storage, &request).await
+}
+
+/// What somebody asks for who was not there before: of ten streams the heads, long after everything else.
+pub(crate) fn request() -> ClaimRequest<'static> {
+    ClaimRequest {
+        worker: worker(),
+        at: time(1_000_000),
+        streams: 10,
+        batch: 1,
+        per_tenant: 1000,
+        full: &[],
+        subscribers: &[],
+    }
+}
+
+pub(crate) async fn claim_with(storage: &Arc<dyn Storage>, request: &ClaimRequest<'_>) -> Vec<Vec<Delivery>> {
     let mut platform = platform(storage).await;
-    let claimed = platform.claim(limit).await.unwrap();
+    let claimed = platform.claim(request).await.unwrap();
     platform.commit().await.unwrap();
     claimed
+}
+
+pub(crate) fn worker() -> WorkerId {
+    WorkerId(new_uuid())
+}
+
+/// Takes every worker for dead.
+pub(crate) async fn retire_all(storage: &Arc<dyn Storage>) {
+    let mut platform = platform(storage).await;
+    for state in platform.workers().await.unwrap() {
+        assert!(platform.retire(state).await.unwrap());
+    }
+    platform.commit().await.unwrap();
+}
+
+/// Records a failure in a transaction of its own.
+pub(crate) async fn fail(
+    storage: &Arc<dyn Storage>,
+    delivery: &Delivery,
+    error: &str,
+    retry_at: Option<DateTime<Utc>>,
+) -> bool {
+    let mut platform = platform(storage).await;
+    let failure = Failure { delivery, error, at: time(9), retry_at };
+    let was_ours = platform.record_failure(failure).await.unwrap();
+    platform.commit().await.unwrap();
+    was_ours
+}
+
+pub(crate) fn pattern(text: &str) -> EventPattern {
+    EventPattern::parse(text).unwrap()
 }
 
 /// Marks a delivery as done in a transaction of its own.

@@ -24,23 +24,25 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use erp_plugin_model::event::{Delivery, NewEvent};
+use erp_plugin_model::event::{Delivery, EventPattern, NewEvent};
 use erp_plugin_model::evolution::{Archived, Check, Step};
 use erp_plugin_model::filter::Filter;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
 use erp_plugin_model::{
-    EntityRef, EntitySchema, FieldName, PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId,
-    UserId, Value, Version,
+    EntityRef, EntitySchema, EventId, FieldName, PluginName, RecordId, Role, RoleAssignment, RoleName,
+    TenantId, UserId, Value, Version, WorkerId,
 };
 use erp_plugin_storage::{
-    Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Change, Clashes,
-    Counted, CreateDynamic, DeleteOutcome, Dispatch, DispatchOutcome, DynamicEntities, Entity, Erasure,
-    Events, Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery,
-    Moved, NewChange, NewRecord, NumberSeries, Origin, Parked, PlatformScope, PlatformTransaction,
-    PluginVersion, QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles,
-    SchemaAdmin, Series, Stamp, Storage, StorageResult, StoredLogLine, Subscription, TenantScope,
-    TenantState, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which,
+    Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Backlog, Change,
+    ClaimRequest, Clashes, Counted, CreateDynamic, DeadLetter, DeadLetterFilter, DeadLetters, DeleteOutcome,
+    DeliveryStatus, Dispatch, DispatchOutcome, DynamicEntities, Entity, Erasure, EventFilter, Events,
+    Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery, Moved,
+    NewChange, NewRecord, NumberSeries, Origin, Outbox, PlatformScope, PlatformTransaction, PluginVersion,
+    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin,
+    Series, Stamp, Storage, StorageResult, StoredEvent, StoredLogLine, Subscribers, Subscription,
+    TenantScope, TenantState, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which, WorkerState,
+    Workers,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -389,10 +391,35 @@ operations! {
         }
         Dispatch {
             fn dispatch(limit: u32) -> DispatchOutcome;
-            fn claim(limit: u32) -> Vec<Delivery>;
+            fn claim(request: &ClaimRequest<'_>) -> Vec<Vec<Delivery>>;
+            fn end_claims(worker: WorkerId, claims: &[&Delivery]) -> ();
             fn record_failure(failure: Failure<'_>) -> bool;
             fn release(delivery: &Delivery) -> bool;
-            fn parked(limit: u32) -> Vec<Parked>;
+        }
+        Workers {
+            fn beat(worker: WorkerId) -> ();
+            fn workers() -> Vec<WorkerState>;
+            fn retire(worker: WorkerState) -> bool;
+        }
+        Subscribers {
+            fn subscribe(subscriber: &PluginName, pattern: &EventPattern) -> bool;
+            fn unsubscribe(subscriber: &PluginName, pattern: &EventPattern) -> bool;
+            fn subscriptions() -> Vec<(PluginName, EventPattern)>;
+        }
+        DeadLetters {
+            fn dead_letters(
+                filter: &DeadLetterFilter, after: Option<&Delivery>, limit: u32
+            ) -> Vec<DeadLetter>;
+            fn resend(filter: &DeadLetterFilter, limit: u32) -> u64;
+            fn drop_dead_letters(filter: &DeadLetterFilter, limit: u32) -> u64;
+        }
+        Outbox {
+            fn events(filter: &EventFilter, newest: bool, limit: u32) -> Vec<StoredEvent>;
+            fn event(tenant: &TenantId, event: EventId) -> Option<StoredEvent>;
+            fn deliveries(tenant: &TenantId, event: EventId) -> Vec<DeliveryStatus>;
+            fn backlog(tenant: Option<&TenantId>) -> Backlog;
+            fn prune_events(before: DateTime<Utc>, limit: u32) -> u64;
+            fn prune_log(before: DateTime<Utc>, limit: u32) -> u64;
         }
     }
 }

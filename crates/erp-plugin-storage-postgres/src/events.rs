@@ -11,14 +11,17 @@ use crate::transaction::PostgresTransaction;
 
 /// All events of an invocation: tenant, then an array for each column.
 const PUBLISH: &str = "INSERT INTO erp_plugin.outbox
-         (tenant_id, id, event_type, key, payload, publisher, invocation, ordinal, caused_by, depth, published_at)
+         (tenant_id, id, event_type, key, payload, publisher, invocation, ordinal, caused_by, parent, depth,
+         published_at)
      SELECT $1, e.* FROM unnest(
          $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::bigint[], $9::text[],
-         $10::bigint[], $11::timestamptz[]
+         $10::uuid[], $11::bigint[], $12::timestamptz[]
      ) AS e";
-/// One row, and that only for the claim that has it. Nothing else: the stream belongs to those who claim.
+/// One row, and that only for the claim that has it. Nothing else: the stream belongs to those who claim. The event is
+/// named as well, because a stream that was pruned begins anew.
 const MARK_DONE: &str = "UPDATE erp_plugin.deliveries SET status = 'done'
-     WHERE tenant_id = $1 AND plugin = $2 AND key = $3 AND number = $4 AND token = $5 AND status = 'pending'";
+     WHERE tenant_id = $1 AND plugin = $2 AND key = $3 AND number = $4 AND token = $5 AND event = $6
+         AND status = 'pending'";
 
 #[async_trait]
 impl Events for PostgresTransaction {
@@ -39,6 +42,7 @@ impl Events for PostgresTransaction {
                 column(|event| Parameter::Uuid(event.invocation.0)),
                 column(|event| Parameter::Integer(i64::from(event.ordinal))),
                 column(|event| Parameter::text(event.caused_by.as_ref().map(UserId::as_str))),
+                column(|event| event.parent.map_or(Parameter::Null, |parent| Parameter::Uuid(parent.0))),
                 column(|event| Parameter::Integer(i64::from(event.depth))),
                 column(|event| Parameter::Time(event.published_at)),
             ];
@@ -61,6 +65,7 @@ impl Events for PostgresTransaction {
                 Parameter::Text(&delivery.key),
                 Parameter::Integer(delivery.number),
                 Parameter::Integer(delivery.token.0),
+                Parameter::Uuid(delivery.event.0),
             ];
             Ok(client.execute(MARK_DONE, &parameters).await? == 1)
         };

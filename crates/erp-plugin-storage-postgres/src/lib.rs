@@ -34,6 +34,7 @@ mod client;
 mod columns;
 mod connection;
 mod context;
+mod dead_letters;
 mod deleted;
 mod dispatch;
 mod document;
@@ -49,6 +50,7 @@ mod journal;
 mod migrations;
 mod names;
 mod options;
+mod outbox;
 #[cfg(test)]
 mod plans;
 mod query;
@@ -65,12 +67,14 @@ mod session;
 pub mod setup;
 mod sql;
 mod statements;
+mod subscribers;
 mod temporary;
 mod tls;
 mod transaction;
 mod transfer;
 mod turns;
 mod update;
+mod workers;
 
 use std::fmt;
 

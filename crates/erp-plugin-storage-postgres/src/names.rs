@@ -1,10 +1,12 @@
 //! Names and ids out of the system's own tables. They were valid when written; one that is not is damage.
 
 use chrono::{DateTime, Utc};
+use erp_plugin_model::event::{EventPattern, Publisher};
 use erp_plugin_model::{EventType, PluginName, TenantId, UserId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::columns::Raw;
 use crate::error::{Error, Result};
 use crate::row::{present, raw};
 
@@ -28,6 +30,16 @@ pub(crate) fn read_event_type(row: &Row, column: usize) -> Result<EventType> {
     EventType::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("event type"))
 }
 
+/// Which events are subscribed to.
+pub(crate) fn read_pattern(row: &Row, column: usize) -> Result<EventPattern> {
+    EventPattern::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("event pattern"))
+}
+
+/// Who published an event.
+pub(crate) fn read_publisher(row: &Row, column: usize) -> Result<Publisher> {
+    Publisher::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("publisher"))
+}
+
 /// A version of a plugin.
 pub(crate) fn read_semver(row: &Row, column: usize) -> Result<semver::Version> {
     semver::Version::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("plugin version"))
@@ -44,6 +56,16 @@ pub(crate) fn read_user(row: &Row, column: usize) -> Result<Option<UserId>> {
 /// An id.
 pub(crate) fn read_uuid(row: &Row, column: usize) -> Result<Uuid> {
     present(row, column)?.uuid()
+}
+
+/// An id, or none.
+pub(crate) fn read_some_uuid(row: &Row, column: usize) -> Result<Option<Uuid>> {
+    raw(row, column)?.map(Raw::uuid).transpose()
+}
+
+/// A time, or none.
+pub(crate) fn read_some_time(row: &Row, column: usize) -> Result<Option<DateTime<Utc>>> {
+    if raw(row, column)?.is_none() { Ok(None) } else { read_time(row, column).map(Some) }
 }
 
 /// A time.

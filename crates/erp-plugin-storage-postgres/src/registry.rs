@@ -211,12 +211,21 @@ impl Activation for PostgresTransaction {
             client.execute(sql, &told).await?;
             let sql = "DELETE FROM erp_plugin.subscriptions WHERE tenant_id = $1 AND plugin = $2";
             client.execute(sql, &[tenant.clone(), plugin.clone()]).await?;
-            let sql = "INSERT INTO erp_plugin.subscriptions (tenant_id, plugin, ordinal, pattern, own_events)
-                 SELECT $1, $2, s.ordinal, s.pattern, s.own_events
-                 FROM unnest($3::text[], $4::boolean[]) WITH ORDINALITY AS s(pattern, own_events, ordinal)";
+            let sql = "INSERT INTO erp_plugin.subscriptions
+                     (tenant_id, plugin, ordinal, pattern, own_events, key_field)
+                 SELECT $1, $2, s.ordinal, s.pattern, s.own_events, s.key_field
+                 FROM unnest($3::text[], $4::boolean[], $5::text[])
+                     WITH ORDINALITY AS s(pattern, own_events, key_field, ordinal)";
             let patterns = subscriptions.iter().map(|own| Parameter::Text(own.pattern.as_str()));
             let own_events = subscriptions.iter().map(|own| Parameter::Boolean(own.own_events));
-            let all = [tenant, plugin, Parameter::many(patterns), Parameter::many(own_events)];
+            let keys = subscriptions.iter().map(|own| Parameter::text(own.key.as_deref()));
+            let all = [
+                tenant,
+                plugin,
+                Parameter::many(patterns),
+                Parameter::many(own_events),
+                Parameter::many(keys),
+            ];
             client.execute(sql, &all).await?;
             Ok(())
         };

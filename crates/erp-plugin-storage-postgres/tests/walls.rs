@@ -13,7 +13,8 @@ mod support;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use erp_plugin_storage::{Mode, Storage};
+use erp_plugin_model::event::Publisher;
+use erp_plugin_storage::{EventFilter, Mode, PlatformScope, Storage};
 use support::notes::{Notes, insert, options, scope};
 use support::{As, Database, connect};
 
@@ -192,6 +193,37 @@ async fn the_app_role_reads_no_system_table_that_is_not_its_business() {
     ] {
         assert_eq!(wall.refusal(APP_IN_A, sql).await, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn the_platforms_own_code_may_publish_in_a_transaction_of_its_own() {
+    let Some(server) = support::server() else { return };
+    let wall = Wall::new(&server).await;
+    let insert = |tenant: &str, event_type: &str| {
+        format!(
+            "INSERT INTO erp_plugin.outbox (tenant_id, event_type, key, payload)
+             VALUES ('{tenant}', '{event_type}', '{tenant}', '{{}}')"
+        )
+    };
+    wall.host
+        .batch_execute(&format!("BEGIN; {APP_IN_A}; {}; COMMIT", insert("a", "order.created")))
+        .await
+        .unwrap();
+    let refused = wall.refusal(APP_IN_A, &insert("b", "order.created")).await;
+    assert_eq!(refused, SqlState::INSUFFICIENT_PRIVILEGE);
+    for wrong in
+        ["order", "Order.created", ".order.created", "order..created", "a.b.c.d.e.f.g.h.i", "order.created "]
+    {
+        assert_eq!(wall.refusal(APP_IN_A, &insert("a", wrong)).await, SqlState::CHECK_VIOLATION, "{wrong}");
+    }
+    let scope = PlatformScope::granted_by_host();
+    let mut platform = wall.notes.storage.begin_platform(scope, options(Mode::Write)).await.unwrap();
+    assert_eq!(platform.dispatch(10).await.unwrap().events, 1);
+    let events = platform.events(&EventFilter::default(), false, 10).await.unwrap();
+    assert_eq!(
+        (events[0].tenant.as_str(), events[0].event.event_type.as_str(), &events[0].event.publisher),
+        ("a", "order.created", &Publisher::Platform)
+    );
 }
 
 #[tokio::test]

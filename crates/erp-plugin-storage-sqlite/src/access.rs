@@ -56,13 +56,14 @@ impl Access for SqlitePlatformTransaction {
                     .prepare_cached(&format!("DELETE FROM {table} WHERE tenant_id = ?1"))?
                     .execute([tenant.as_str()])?;
             }
-            connection
-                .prepare_cached(
-                    "UPDATE claim_turn
-                     SET last_tenant = coalesce((SELECT max(id) FROM tenants WHERE id < ?1), '')
-                     WHERE last_tenant = ?1",
-                )?
-                .execute([tenant.as_str()])?;
+            for turn in ["claimed", "numbered"] {
+                connection
+                    .prepare_cached(&format!(
+                        "UPDATE turns SET {turn} = coalesce((SELECT max(id) FROM tenants WHERE id < ?1), '')
+                         WHERE {turn} = ?1"
+                    ))?
+                    .execute([tenant.as_str()])?;
+            }
             let removed =
                 connection.prepare_cached("DELETE FROM tenants WHERE id = ?1")?.execute([tenant.as_str()])?;
             Ok(removed > 0)

@@ -1,126 +1,104 @@
-//! [`Dispatch`]: numbers events, claims deliveries, ends them.
+//! [`Dispatch`]: numbers events, claims streams, ends claims.
 //!
-//! The one writer makes the outbox's row order the order of the commits, so "oldest" is the lowest row. A stream row
-//! says where its stream stands: deliveries end strictly in order, so the head is a number and nobody searches for
-//! it, however many wait behind it. A claim writes the stream's new token into the delivery; whoever ends it must
-//! hit that very row.
+//! The one writer makes the outbox's row order the order of the commits, so "oldest" is the lowest row. A stream's row says
+//! which event is its head, so that nobody searches for waiting streams, however many events wait behind. A claim writes
+//! the stream's new token into what it takes; whoever ends a delivery must hit that very row.
 
-use std::collections::{HashMap, VecDeque};
+mod claim;
+mod number;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use erp_plugin_model::event::{ClaimToken, Delivery, EventPattern};
-use erp_plugin_model::ids::EventId;
-use erp_plugin_model::{EventType, PluginName};
-use erp_plugin_storage::{Dispatch, DispatchOutcome, Failure, Parked, StorageResult};
+use erp_plugin_model::event::{ClaimToken, Delivery};
+use erp_plugin_model::{EventId, WorkerId};
+use erp_plugin_storage::{ClaimRequest, Dispatch, DispatchOutcome, Failure, StorageResult};
 use rusqlite::{Connection, Row};
 
-use crate::error::{Error, Result};
-use crate::names::{read_event_type, read_plugin, read_tenant, read_text, read_user, read_uuid};
+use crate::error::Result;
+use crate::names::{
+    read_event_type, read_plugin, read_publisher, read_tenant, read_text, read_time, read_user, read_uuid,
+};
 use crate::transaction::SqlitePlatformTransaction;
+use crate::workers;
 
-/// Events that have no numbers yet, the oldest first.
-pub(crate) const UNNUMBERED: &str = "SELECT seq, tenant_id, event_type, key, publisher FROM outbox
-     WHERE numbered = 0 ORDER BY seq LIMIT ?1";
-/// The next tenant that has a waiting stream of a plugin that is enabled there, and is not suspended.
-pub(crate) const NEXT_TENANT: &str = "SELECT tenant_id FROM streams AS s
-     WHERE head_event IS NOT NULL AND tenant_id > ?1 AND (
-         SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin
-     ) AND NOT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = s.tenant_id AND t.state = 'suspended')
-     ORDER BY tenant_id LIMIT 1";
-/// The next waiting stream of a plugin that is enabled in this tenant: the one whose event is the oldest.
-pub(crate) const NEXT_STREAM: &str = "SELECT head_event, plugin, key FROM streams AS s
-     WHERE tenant_id = ?1 AND head_event IS NOT NULL AND (head_event, plugin, key) > (?2, ?3, ?4) AND (
-         SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin
-     ) ORDER BY head_event, plugin, key LIMIT 1";
-/// Deliveries that were set aside, the oldest event first.
-pub(crate) const PARKED: &str = "SELECT d.tenant_id, d.plugin, d.key, d.number, d.token, d.attempts,
-         o.id, o.event_type, o.payload, o.caused_by, o.depth, d.last_error
-     FROM deliveries d JOIN outbox o ON o.seq = d.event
-     WHERE d.status = 'parked' ORDER BY d.event, d.tenant_id, d.plugin LIMIT ?1";
+#[cfg(test)]
+pub(crate) use claim::{AHEAD, DUE, NEXT_STREAM, NEXT_TENANT};
+#[cfg(test)]
+pub(crate) use number::{NEXT_UNNUMBERED_TENANT, UNNUMBERED};
+
+/// A delivery, out of `deliveries` as `d` and `outbox` as `o`.
+pub(crate) const DELIVERY: &str =
+    "d.tenant_id, d.plugin, d.key, d.number, d.token, d.attempts, o.id, o.event_type,
+         o.payload, o.publisher, o.published_at, o.caused_by, o.depth";
+/// How many columns that is.
+pub(crate) const DELIVERY_COLUMNS: usize = 13;
 
 #[async_trait]
 impl Dispatch for SqlitePlatformTransaction {
     async fn dispatch(&mut self, limit: u32) -> StorageResult<DispatchOutcome> {
-        self.session.write_long("dispatch", |connection| dispatch(connection, limit))
+        self.session.write_long("dispatch", |connection| number::dispatch(connection, limit))
     }
 
-    async fn claim(&mut self, limit: u32) -> StorageResult<Vec<Delivery>> {
-        self.session.write_long("claim", |connection| claim(connection, limit))
+    async fn claim(&mut self, request: &ClaimRequest<'_>) -> StorageResult<Vec<Vec<Delivery>>> {
+        self.session.write_long("claim", |connection| claim::claim(connection, request))
+    }
+
+    async fn end_claims(&mut self, worker: WorkerId, claims: &[&Delivery]) -> StorageResult<()> {
+        self.session.write_long("end claims", |connection| {
+            workers::beat(connection, worker)?;
+            for delivery in claims {
+                end_claim(connection, delivery, worker)?;
+            }
+            Ok(())
+        })
     }
 
     async fn record_failure(&mut self, failure: Failure<'_>) -> StorageResult<bool> {
         self.session.write("record failure", |connection| {
-            let Failure { delivery, error, park, at } = failure;
-            end(
-                connection,
-                delivery,
-                if park { End::Parked { error, at } } else { End::Failed { error, at } },
-            )
+            let Failure { delivery, error, at, retry_at } = failure;
+            let at = at.timestamp_micros();
+            let status = if retry_at.is_some() { "pending" } else { "dead" };
+            let retry = retry_at.map(|retry_at| (retry_at.timestamp_micros(), at));
+            if !is_claimed(connection, delivery)? || !end(connection, delivery, status, Some((error, at)))? {
+                return Ok(false);
+            }
+            not_attempted(connection, delivery, delivery.number + 1)?;
+            give_up(connection, delivery, retry)?;
+            Ok(true)
         })
     }
 
     async fn release(&mut self, delivery: &Delivery) -> StorageResult<bool> {
         self.session.write("release", |connection| {
-            let hit = connection
-                .prepare_cached(
-                    "UPDATE deliveries SET attempts = attempts - 1 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3
-                     AND number = ?4 AND token = ?5 AND attempts = ?6 AND status = 'pending'",
-                )?
-                .execute((
-                    delivery.tenant.as_str(),
-                    delivery.plugin.as_str(),
-                    delivery.key.as_str(),
-                    delivery.number,
-                    delivery.token.0,
-                    delivery.attempt,
-                ))?;
-            Ok(hit > 0)
-        })
-    }
-
-    async fn parked(&mut self, limit: u32) -> StorageResult<Vec<Parked>> {
-        self.session.scan("parked", |connection| {
-            let mut statement = connection.prepare_cached(PARKED)?;
-            let mut rows = statement.query([limit])?;
-            let mut parked = Vec::new();
-            while let Some(row) = rows.next()? {
-                parked.push(Parked { delivery: read_delivery(row)?, error: read_text(row, 11)?.to_owned() });
+            if !is_claimed(connection, delivery)? || !not_attempted(connection, delivery, delivery.number)? {
+                return Ok(false);
             }
-            Ok(parked)
+            give_up(connection, delivery, None)?;
+            Ok(true)
         })
     }
 }
 
-/// How an attempt at a delivery ended.
-#[derive(Clone, Copy)]
-pub(crate) enum End<'a> {
-    Done,
-    /// To be tried again.
-    Failed {
-        error: &'a str,
-        at: DateTime<Utc>,
-    },
-    /// Set aside; the stream goes on.
-    Parked {
-        error: &'a str,
-        at: DateTime<Utc>,
-    },
+/// Marks a delivery as done; `false` when it is no longer this claim's.
+pub(crate) fn mark_done(connection: &Connection, delivery: &Delivery) -> Result<bool> {
+    end(connection, delivery, "done", None)
 }
 
-/// Ends an attempt; `false` when the delivery is no longer this claim's.
-pub(crate) fn end(connection: &Connection, delivery: &Delivery, end: End<'_>) -> Result<bool> {
-    let (status, error, at) = match end {
-        End::Done => ("done", None, None),
-        End::Failed { error, at } => ("pending", Some(error), Some(at)),
-        End::Parked { error, at } => ("parked", Some(error), Some(at)),
-    };
+/// Writes how an attempt ended; `false` when the delivery is no longer this claim's.
+fn end(
+    connection: &Connection,
+    delivery: &Delivery,
+    status: &str,
+    error: Option<(&str, i64)>,
+) -> Result<bool> {
     let (tenant, plugin, key) = (delivery.tenant.as_str(), delivery.plugin.as_str(), delivery.key.as_str());
+    let (error, at) = error.unzip();
+    // The event as well: a stream that was pruned begins anew.
     let hit = connection
         .prepare_cached(
-            "UPDATE deliveries SET status = ?6, last_error = coalesce(?7, last_error),
-             failed_at = coalesce(?8, failed_at) WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND number = ?4
-             AND token = ?5 AND status = 'pending'",
+            "UPDATE deliveries SET status = ?7, last_error = coalesce(?8, last_error),
+             failed_at = coalesce(?9, failed_at) WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND number = ?4
+             AND token = ?5 AND status = 'pending'
+             AND event = (SELECT seq FROM outbox WHERE tenant_id = ?1 AND id = ?6)",
         )?
         .execute((
             tenant,
@@ -128,205 +106,100 @@ pub(crate) fn end(connection: &Connection, delivery: &Delivery, end: End<'_>) ->
             key,
             delivery.number,
             delivery.token.0,
+            &delivery.event.0.as_bytes()[..],
             status,
             error,
-            at.map(|at| at.timestamp_micros()),
+            at,
         ))?;
-    if hit == 0 || status == "pending" {
-        return Ok(hit > 0);
+    if hit == 0 {
+        return Ok(false);
     }
-    let moved = connection
-        .prepare_cached(
-            "UPDATE streams SET head = head + 1, head_event = (
-                 SELECT event FROM deliveries
-                 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND number = streams.head + 1
-             ) WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND head = ?4",
-        )?
-        .execute((tenant, plugin, key, delivery.number))?;
-    if moved == 0 {
-        return Err(Error::Unreadable("stream"));
+    if status != "pending" {
+        next_head(connection, tenant, plugin, key)?;
     }
     Ok(true)
 }
 
-struct Subscriber {
-    plugin: PluginName,
-    pattern: EventPattern,
-    own_events: bool,
-}
-
-fn dispatch(connection: &Connection, limit: u32) -> Result<DispatchOutcome> {
-    let mut outcome = DispatchOutcome::default();
-    let mut of_tenant: HashMap<String, Vec<Subscriber>> = HashMap::new();
-    let mut unnumbered = connection.prepare_cached(UNNUMBERED)?;
-    let mut numbered = connection.prepare_cached("UPDATE outbox SET numbered = 1 WHERE seq = ?1")?;
-    // Read before the first is written: a select must not run over what it is changing.
-    let mut events = Vec::new();
-    let mut rows = unnumbered.query([limit])?;
-    while let Some(row) = rows.next()? {
-        events.push(Unnumbered {
-            seq: row.get(0)?,
-            tenant: row.get(1)?,
-            event_type: read_event_type(row, 2)?,
-            key: row.get(3)?,
-            publisher: row.get(4)?,
-        });
-    }
-    for event in &events {
-        if !of_tenant.contains_key(&event.tenant) {
-            of_tenant.insert(event.tenant.clone(), subscribers(connection, &event.tenant)?);
-        }
-        let mut last = None;
-        for subscriber in of_tenant.get(&event.tenant).into_iter().flatten() {
-            let wanted = subscriber.pattern.matches(&event.event_type)
-                && (subscriber.own_events || subscriber.plugin.as_str() != event.publisher);
-            // Sorted by plugin: one delivery each, however many of its patterns match.
-            if wanted && last != Some(&subscriber.plugin) {
-                last = Some(&subscriber.plugin);
-                deliver(connection, event, &subscriber.plugin)?;
-                outcome.deliveries += 1;
-            }
-        }
-        numbered.execute([event.seq])?;
-        outcome.events += 1;
-    }
-    Ok(outcome)
-}
-
-struct Unnumbered {
-    seq: i64,
-    tenant: String,
-    event_type: EventType,
-    key: String,
-    publisher: String,
-}
-
-fn subscribers(connection: &Connection, tenant: &str) -> Result<Vec<Subscriber>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT s.plugin, s.pattern, s.own_events FROM subscriptions s
-         JOIN activations a ON a.tenant_id = s.tenant_id AND a.plugin = s.plugin
-         WHERE s.tenant_id = ?1 AND a.enabled = 1 ORDER BY s.plugin, s.ordinal",
-    )?;
-    let mut rows = statement.query([tenant])?;
-    let mut subscribers = Vec::new();
-    while let Some(row) = rows.next()? {
-        subscribers.push(Subscriber {
-            plugin: read_plugin(row, 0)?,
-            pattern: EventPattern::parse(read_text(row, 1)?)
-                .map_err(|_| Error::Unreadable("event pattern"))?,
-            own_events: row.get(2)?,
-        });
-    }
-    Ok(subscribers)
-}
-
-/// Puts an event at the end of a plugin's stream.
-fn deliver(connection: &Connection, event: &Unnumbered, plugin: &PluginName) -> Result<()> {
-    let Unnumbered { seq, tenant, key, .. } = event;
-    let number: i64 = connection
-        .prepare_cached(
-            "INSERT INTO streams (tenant_id, plugin, key, last_number, head, head_event, token)
-             VALUES (?1, ?2, ?3, 1, 1, ?4, 0) ON CONFLICT DO UPDATE SET
-             last_number = last_number + 1, head_event = coalesce(head_event, excluded.head_event)
-             RETURNING last_number",
-        )?
-        .query_row((tenant, plugin.as_str(), key, seq), |row| row.get(0))?;
+/// Notes which of a stream's deliveries is the first that is pending.
+pub(crate) fn next_head(connection: &Connection, tenant: &str, plugin: &str, key: &str) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO deliveries (tenant_id, plugin, key, number, event, status, token, attempts)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'pending', 0, 0)",
+            "UPDATE streams SET head_event = (
+                 SELECT event FROM deliveries
+                 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND status = 'pending' ORDER BY number LIMIT 1
+             ) WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3",
         )?
-        .execute((tenant, plugin.as_str(), key, number, seq))?;
+        .execute((tenant, plugin, key))?;
     Ok(())
 }
 
-/// A tenant in the round of claims, and its stream that was claimed last: head event, plugin, key.
-struct Turn {
-    tenant: String,
-    after: (i64, String, String),
+/// Whether the delivery's stream is still in the hands of this claim.
+fn is_claimed(connection: &Connection, delivery: &Delivery) -> Result<bool> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM streams WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND token = ?4
+         AND claimed_by IS NOT NULL",
+    )?;
+    let stream =
+        (delivery.tenant.as_str(), delivery.plugin.as_str(), delivery.key.as_str(), delivery.token.0);
+    Ok(statement.exists(stream)?)
 }
 
-fn claim(connection: &Connection, limit: u32) -> Result<Vec<Delivery>> {
-    let limit = limit as usize;
-    let mut turns = waiting_tenants(connection, limit)?;
-    let mut claimed: Vec<Delivery> = Vec::new();
-    while claimed.len() < limit
-        && let Some(mut turn) = turns.pop_front()
-    {
-        if let Some(next) = next_stream(connection, &turn)? {
-            turn.after = next;
-            claimed.push(claim_head(connection, &turn)?);
-            turns.push_back(turn);
-        }
-    }
-    if let Some(last) = claimed.last() {
-        connection
-            .prepare_cached("UPDATE claim_turn SET last_tenant = ?1")?
-            .execute([last.tenant.as_str()])?;
-    }
-    Ok(claimed)
-}
-
-/// Tenants that have waiting streams, beginning after the one that had the last turn.
-fn waiting_tenants(connection: &Connection, limit: usize) -> Result<VecDeque<Turn>> {
-    let last: String =
-        connection.prepare_cached("SELECT last_tenant FROM claim_turn")?.query_row((), |row| row.get(0))?;
-    let mut next = connection.prepare_cached(NEXT_TENANT)?;
-    let mut turns = VecDeque::new();
-    let (mut after, mut wrapped) = (last.clone(), false);
-    while turns.len() < limit {
-        let mut rows = next.query([&after])?;
-        match rows.next()? {
-            Some(row) => after = row.get(0)?,
-            None if !wrapped => {
-                (after, wrapped) = (String::new(), true);
-                continue;
-            }
-            None => break,
-        }
-        if wrapped && after > last {
-            break;
-        }
-        turns.push_back(Turn { tenant: after.clone(), after: (i64::MIN, String::new(), String::new()) });
-    }
-    Ok(turns)
-}
-
-fn next_stream(connection: &Connection, turn: &Turn) -> Result<Option<(i64, String, String)>> {
-    let (event, plugin, key) = &turn.after;
-    let mut statement = connection.prepare_cached(NEXT_STREAM)?;
-    let mut rows = statement.query((&turn.tenant, event, plugin, key))?;
-    Ok(match rows.next()? {
-        Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?)),
-        None => None,
-    })
-}
-
-fn claim_head(connection: &Connection, turn: &Turn) -> Result<Delivery> {
-    let Turn { tenant, after: (_, plugin, key) } = turn;
-    let (token, number): (i64, i64) = connection
+/// What a claim took of its stream from this number on was not attempted; `false` if there was nothing of that.
+fn not_attempted(connection: &Connection, delivery: &Delivery, from: i64) -> Result<bool> {
+    let hit = connection
         .prepare_cached(
-            "UPDATE streams SET token = token + 1 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3
-             RETURNING token, head",
+            "UPDATE deliveries SET attempts = attempts - 1 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3
+             AND number >= ?4 AND token = ?5 AND status = 'pending'",
         )?
-        .query_row((tenant, plugin, key), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .execute((
+            delivery.tenant.as_str(),
+            delivery.plugin.as_str(),
+            delivery.key.as_str(),
+            from,
+            delivery.token.0,
+        ))?;
+    Ok(hit > 0)
+}
+
+/// Ends the claim of a stream, if it is still this one of this worker.
+fn end_claim(connection: &Connection, delivery: &Delivery, worker: WorkerId) -> Result<()> {
     connection
         .prepare_cached(
-            "UPDATE deliveries SET token = ?5, attempts = attempts + 1
-             WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND number = ?4",
+            "UPDATE streams SET claimed_by = NULL
+             WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND token = ?4 AND claimed_by = ?5",
         )?
-        .execute((tenant, plugin, key, number, token))?;
-    let mut statement = connection.prepare_cached(
-        "SELECT d.tenant_id, d.plugin, d.key, d.number, d.token, d.attempts, o.id, o.event_type, o.payload,
-                o.caused_by, o.depth
-         FROM deliveries d JOIN outbox o ON o.seq = d.event
-         WHERE d.tenant_id = ?1 AND d.plugin = ?2 AND d.key = ?3 AND d.number = ?4",
-    )?;
-    let mut rows = statement.query((tenant, plugin, key, number))?;
-    read_delivery(rows.next()?.ok_or_else(|| Error::Unreadable("delivery"))?)
+        .execute((
+            delivery.tenant.as_str(),
+            delivery.plugin.as_str(),
+            delivery.key.as_str(),
+            delivery.token.0,
+            &worker.0.as_bytes()[..],
+        ))?;
+    Ok(())
 }
 
-fn read_delivery(row: &Row<'_>) -> Result<Delivery> {
+/// Ends the claim of a stream, if it is still this one: the stream waits for others, or until it is to be tried again,
+/// having failed at the second of these moments.
+fn give_up(connection: &Connection, delivery: &Delivery, retry: Option<(i64, i64)>) -> Result<()> {
+    let (retry_at, failed_at) = retry.unzip();
+    connection
+        .prepare_cached(
+            "UPDATE streams SET claimed_by = NULL, retry_at = ?5, failed_at = ?6
+             WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND token = ?4 AND claimed_by IS NOT NULL",
+        )?
+        .execute((
+            delivery.tenant.as_str(),
+            delivery.plugin.as_str(),
+            delivery.key.as_str(),
+            delivery.token.0,
+            retry_at,
+            failed_at,
+        ))?;
+    Ok(())
+}
+
+/// Reads what [`DELIVERY`] selects.
+pub(crate) fn read_delivery(row: &Row<'_>) -> Result<Delivery> {
     Ok(Delivery {
         tenant: read_tenant(row, 0)?,
         plugin: read_plugin(row, 1)?,
@@ -337,7 +210,9 @@ fn read_delivery(row: &Row<'_>) -> Result<Delivery> {
         event: EventId(read_uuid(row, 6)?),
         event_type: read_event_type(row, 7)?,
         payload: read_text(row, 8)?.to_owned(),
-        caused_by: read_user(row, 9)?,
-        depth: row.get(10)?,
+        publisher: read_publisher(row, 9)?,
+        published_at: read_time(row, 10)?,
+        caused_by: read_user(row, 11)?,
+        depth: row.get(12)?,
     })
 }

@@ -6,7 +6,7 @@ use erp_plugin_model::{TenantId, UserId};
 use erp_plugin_storage::{Events, StorageResult};
 use rusqlite::Connection;
 
-use crate::dispatch::{self, End};
+use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::transaction::SqliteTransaction;
 
@@ -21,7 +21,7 @@ impl Events for SqliteTransaction {
         let Self { session, tenant, .. } = self;
         session.write("mark done", |connection| {
             // A delivery of another tenant is none that this transaction could have claimed.
-            Ok(delivery.tenant == *tenant && dispatch::end(connection, delivery, End::Done)?)
+            Ok(delivery.tenant == *tenant && dispatch::mark_done(connection, delivery)?)
         })
     }
 
@@ -39,7 +39,7 @@ impl Events for SqliteTransaction {
 fn publish(connection: &Connection, tenant: &TenantId, events: &[NewEvent]) -> Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO outbox (tenant_id, id, event_type, key, payload, publisher, invocation, ordinal, caused_by,
-         depth, published_at, numbered) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)",
+         parent, depth, published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for event in events {
         insert.execute((
@@ -52,6 +52,7 @@ fn publish(connection: &Connection, tenant: &TenantId, events: &[NewEvent]) -> R
             &event.invocation.0.as_bytes()[..],
             event.ordinal,
             event.caused_by.as_ref().map(UserId::as_str),
+            event.parent.as_ref().map(|parent| &parent.0.as_bytes()[..]),
             event.depth,
             event.published_at.timestamp_micros(),
         ))?;

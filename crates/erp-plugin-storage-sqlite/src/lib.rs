@@ -28,6 +28,7 @@ mod batch;
 mod blocking;
 mod columns;
 mod connection;
+mod dead_letters;
 mod deleted;
 mod dispatch;
 mod document;
@@ -41,6 +42,7 @@ mod journal;
 mod migrations;
 mod names;
 mod options;
+mod outbox;
 #[cfg(test)]
 mod plans;
 mod pool;
@@ -59,9 +61,11 @@ mod session;
 mod sql;
 mod statements;
 mod statistics;
+mod subscribers;
 mod table;
 mod transaction;
 mod transfer;
+mod workers;
 mod writer;
 
 use std::fmt;

@@ -1,6 +1,7 @@
 //! Names and ids out of the system's own tables. They were valid when written; one that is not is damage.
 
 use chrono::{DateTime, Utc};
+use erp_plugin_model::event::{EventPattern, Publisher};
 use erp_plugin_model::{EventType, PluginName, TenantId, UserId};
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
@@ -30,6 +31,16 @@ pub(crate) fn read_plugin(row: &Row<'_>, column: usize) -> Result<PluginName> {
 /// An event's type.
 pub(crate) fn read_event_type(row: &Row<'_>, column: usize) -> Result<EventType> {
     EventType::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("event type"))
+}
+
+/// Which events are subscribed to.
+pub(crate) fn read_pattern(row: &Row<'_>, column: usize) -> Result<EventPattern> {
+    EventPattern::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("event pattern"))
+}
+
+/// Who published an event.
+pub(crate) fn read_publisher(row: &Row<'_>, column: usize) -> Result<Publisher> {
+    Publisher::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("publisher"))
 }
 
 /// A version of a plugin.

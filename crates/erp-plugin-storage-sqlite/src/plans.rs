@@ -10,7 +10,7 @@ use erp_plugin_storage::Entity;
 use erp_plugin_storage::layout::FieldSet;
 use rusqlite::Connection;
 
-use crate::{dispatch, history, migrations, query, schema, statements};
+use crate::{dead_letters, dispatch, history, migrations, outbox, query, schema, statements};
 
 struct Fixture {
     connection: Connection,
@@ -273,22 +273,39 @@ fn the_statements_on_one_record_search_the_primary_key() {
 fn workers_find_what_waits_without_passing_over_what_is_done() {
     let fixture = Fixture::new();
     for (sql, expected) in [
-        (dispatch::UNNUMBERED, "SCAN outbox USING INDEX outbox_unnumbered"),
+        (
+            dispatch::NEXT_UNNUMBERED_TENANT,
+            "SEARCH outbox USING COVERING INDEX outbox_unnumbered (tenant_id>?)",
+        ),
+        (dispatch::UNNUMBERED, "SEARCH outbox USING INDEX outbox_unnumbered (tenant_id=?)"),
         (
             dispatch::NEXT_TENANT,
             "SEARCH s USING COVERING INDEX streams_waiting (tenant_id>?); CORRELATED SCALAR SUBQUERY 1; \
-             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?); CORRELATED SCALAR SUBQUERY 2; \
+             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?); LIST SUBQUERY 2; \
+             SCAN json_each VIRTUAL TABLE INDEX 1:; CREATE BLOOM FILTER; CORRELATED SCALAR SUBQUERY 3; \
              SEARCH t USING PRIMARY KEY (id=?)",
         ),
         (
             dispatch::NEXT_STREAM,
             "SEARCH s USING COVERING INDEX streams_waiting \
              (tenant_id=? AND (head_event,plugin,key)>(?,?,?)); CORRELATED SCALAR SUBQUERY 1; \
-             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?)",
+             SEARCH a USING PRIMARY KEY (tenant_id=? AND plugin=?); LIST SUBQUERY 2; \
+             SCAN json_each VIRTUAL TABLE INDEX 1:; CREATE BLOOM FILTER",
         ),
+        (dispatch::DUE, "SEARCH streams USING INDEX streams_retry (retry_at>? AND retry_at<?)"),
+        (dispatch::AHEAD, "SEARCH streams USING INDEX streams_failed (failed_at>?)"),
         (
-            dispatch::PARKED,
-            "SCAN d USING INDEX deliveries_parked; SEARCH o USING INTEGER PRIMARY KEY (rowid=?)",
+            &dead_letters::list(),
+            "SCAN d USING INDEX deliveries_dead; SCALAR SUBQUERY 1; \
+             SEARCH outbox USING COVERING INDEX outbox_id (tenant_id=? AND id=?); \
+             SEARCH o USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (&outbox::list(false), "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)"),
+        (&outbox::list(true), "SEARCH outbox USING INTEGER PRIMARY KEY (rowid>?)"),
+        (
+            outbox::DELIVERED,
+            "SEARCH o USING COVERING INDEX outbox_published (published_at<?); SCALAR SUBQUERY 1; SEARCH outbox; \
+             CORRELATED SCALAR SUBQUERY 2; SEARCH d USING INDEX deliveries_event (event=?)",
         ),
     ] {
         assert_eq!(fixture.plan_of(sql), expected, "{sql}");

@@ -250,11 +250,12 @@ fn set_activation(
         .prepare_cached("DELETE FROM subscriptions WHERE tenant_id = ?1 AND plugin = ?2")?
         .execute((tenant, plugin))?;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO subscriptions (tenant_id, plugin, ordinal, pattern, own_events)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO subscriptions (tenant_id, plugin, ordinal, pattern, own_events, key_field)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for (ordinal, subscription) in (0_i64..).zip(subscriptions) {
-        insert.execute((tenant, plugin, ordinal, subscription.pattern.as_str(), subscription.own_events))?;
+        let Subscription { pattern, own_events, key } = subscription;
+        insert.execute((tenant, plugin, ordinal, pattern.as_str(), own_events, key))?;
     }
     Ok(())
 }

@@ -100,7 +100,7 @@ async fn write_one(storage: &SqliteStorage, name: &str) {
         insert_named(&mut *turn, &entity, &format!("{name} {half}")).await;
     }
     let event = NewEvent {
-        id: EventId(new_uuid()),
+        id: EventId(id_of(name)),
         event_type: EventType::parse("note.written").unwrap(),
         key: name.to_owned(),
         payload: "{}".to_owned(),
@@ -108,6 +108,7 @@ async fn write_one(storage: &SqliteStorage, name: &str) {
         invocation: InvocationId(new_uuid()),
         ordinal: 0,
         caused_by: None,
+        parent: None,
         depth: 0,
         published_at: chrono::DateTime::UNIX_EPOCH,
     };
@@ -123,11 +124,15 @@ async fn insert_named(
     entity: &erp_plugin_storage::Entity,
     text: &str,
 ) {
-    let id = text.bytes().fold(0_u128, |sum, byte| sum.wrapping_mul(257).wrapping_add(u128::from(byte)));
     let values = [erp_plugin_model::Value::Text(text.to_owned())];
-    let record = erp_plugin_storage::NewRecord { id: RecordId(Uuid::from_u128(id)), values: &values };
+    let record = erp_plugin_storage::NewRecord { id: RecordId(id_of(text)), values: &values };
     let stamp = erp_plugin_storage::Stamp { at: chrono::DateTime::UNIX_EPOCH, by: "anna" };
     turn.insert(entity, record, stamp).await.unwrap();
+}
+
+fn id_of(text: &str) -> Uuid {
+    let add = |sum: u128, byte| sum.wrapping_mul(257).wrapping_add(u128::from(byte));
+    Uuid::from_u128(text.bytes().fold(0, add))
 }
 
 async fn check(path: &Path, acknowledged: &BTreeSet<String>) {

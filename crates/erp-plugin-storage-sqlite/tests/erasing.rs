@@ -55,7 +55,7 @@ async fn a_tenant_that_has_left_is_named_in_no_table() {
     erase(&*storage, &tenant, &mut |_| {}).await.unwrap();
     assert_eq!(named(&path, "alpha"), Vec::<String>::new());
     assert_eq!(
-        named(&path, "beta").into_iter().filter(|table| table != "claim_turn").collect::<Vec<_>>(),
-        others.into_iter().filter(|table| table != "claim_turn").collect::<Vec<_>>()
+        named(&path, "beta").into_iter().filter(|table| table != "turns").collect::<Vec<_>>(),
+        others.into_iter().filter(|table| table != "turns").collect::<Vec<_>>()
     );
 }

@@ -14,7 +14,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Instant;
 
-use erp_plugin_storage::{ErrorKind, Mode, Storage};
+use erp_plugin_model::event::Publisher;
+use erp_plugin_storage::{ErrorKind, EventFilter, Mode, PlatformScope, Storage};
 use support::{Database, insert, note, notes, now, options, patient_for, refused, scope};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,4 +117,29 @@ async fn a_table_that_another_process_makes_is_seen() {
     turn.commit(None).await.unwrap();
     assert_eq!(notes(&again, &other, "a").await, ["there"]);
     assert_eq!(notes(&database.storage, &other, "a").await, ["there"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platforms_own_code_may_publish_in_a_transaction_of_its_own() {
+    let database = Database::new(|options| options).await;
+    let other = database.other();
+    let insert = |event_type: &str| {
+        let sql = "INSERT INTO outbox (tenant_id, event_type, key, payload) VALUES ('a', ?1, 'a', '{}')";
+        other.execute(sql, [event_type])
+    };
+    insert("order.created").unwrap();
+    let long = format!("order.{}", "x".repeat(123));
+    for wrong in
+        ["order", "Order.created", ".order.created", "order..created", "a.b.c.d.e.f.g.h.i", "o.c ", &long]
+    {
+        assert!(insert(wrong).is_err(), "{wrong}");
+    }
+    let scope = PlatformScope::granted_by_host();
+    let mut platform = database.storage.begin_platform(scope, options(Mode::Write)).await.unwrap();
+    assert_eq!(platform.dispatch(10).await.unwrap().events, 1);
+    let events = platform.events(&EventFilter::default(), false, 10).await.unwrap();
+    assert_eq!(
+        (events[0].tenant.as_str(), events[0].event.event_type.as_str(), &events[0].event.publisher),
+        ("a", "order.created", &Publisher::Platform)
+    );
 }

@@ -1,6 +1,7 @@
 //! The outbox, seen from an invocation.
 //!
-//! Payloads are JSON, kept as they were spelled: text that no backend looks into. They hold no character U+0000.
+//! Payloads are JSON, kept as they were spelled: text that no backend looks into, but for the key that a subscription
+//! says is in it. They hold no character U+0000.
 
 use async_trait::async_trait;
 use erp_plugin_model::event::{Delivery, NewEvent};

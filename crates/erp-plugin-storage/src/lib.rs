@@ -23,6 +23,7 @@
 mod access;
 mod aggregate;
 pub mod copy;
+mod dead_letters;
 mod dispatch;
 mod entity;
 pub mod erase;
@@ -35,6 +36,7 @@ mod history;
 mod journal;
 pub mod layout;
 pub mod moves;
+mod outbox;
 pub mod portable;
 mod records;
 mod registry;
@@ -42,14 +44,17 @@ mod roles;
 mod schema;
 mod scope;
 mod series;
+mod subscribers;
 mod transaction;
 pub mod transfer;
+mod workers;
 
 pub use access::{Access, TenantState};
 pub use aggregate::{
     Aggregate, AggregateOutcome, Figure, FigureValue, Group, MAX_FIGURES, MAX_GROUP_COLUMNS,
 };
-pub use dispatch::{Dispatch, DispatchOutcome, Failure, Parked};
+pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetters};
+pub use dispatch::{ClaimRequest, Dispatch, DispatchOutcome, Failure};
 pub use entity::Entity;
 pub use erasure::Erasure;
 pub use error::{ErrorKind, StorageError, StorageResult};
@@ -59,6 +64,7 @@ pub use history::{
     ChangeFilter, ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, Verb,
 };
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
+pub use outbox::{Backlog, DeliveryState, DeliveryStatus, EventFilter, Outbox, StoredEvent};
 pub use records::{
     Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,
     Records, ReplacedView, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
@@ -68,4 +74,6 @@ pub use roles::{Roles, permissions_text, role_from_text};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};
 pub use scope::{PlatformScope, TenantScope};
 pub use series::{NumberSeries, Series};
+pub use subscribers::Subscribers;
 pub use transaction::{Mode, PlatformTransaction, Storage, Transaction, TransactionOptions};
+pub use workers::{WorkerState, Workers};

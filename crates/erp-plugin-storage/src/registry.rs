@@ -31,6 +31,8 @@ pub struct Subscription {
     pub pattern: EventPattern,
     /// Whether also those that it published itself.
     pub own_events: bool,
+    /// The field of the payload that has the stream's key; `None` for the event's own key.
+    pub key: Option<String>,
 }
 
 /// Where a plugin stands in a tenant.

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
-    Access, Activation, Alter, Dispatch, DynamicEntities, Erasure, Events, History, JournalReader, Ledger,
-    NumberSeries, PlatformScope, Records, Registry, Reshape, Roles, SchemaAdmin, StorageResult, TenantScope,
+    Access, Activation, Alter, DeadLetters, Dispatch, DynamicEntities, Erasure, Events, History,
+    JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry, Reshape, Roles,
+    SchemaAdmin, StorageResult, Subscribers, TenantScope, Workers,
 };
 
 /// Whether a transaction may write.
@@ -107,7 +108,9 @@ pub trait Transaction:
 
 /// A transaction on the system's own tables. Dropping it rolls it back.
 #[async_trait]
-pub trait PlatformTransaction: Registry + SchemaAdmin + Ledger + Access + Dispatch {
+pub trait PlatformTransaction:
+    Registry + SchemaAdmin + Ledger + Access + Dispatch + Workers + Subscribers + DeadLetters + Outbox
+{
     /// Makes everything lasting.
     ///
     /// Held by `access::a_tenant_is_new_once`, `dispatch::a_claim_that_is_rolled_back_was_none`.

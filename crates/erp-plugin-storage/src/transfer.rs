@@ -28,7 +28,7 @@ pub type Row = Vec<Value>;
 pub enum TenantTable<'e> {
     /// Where plugins stand: plugin; version, whether enabled, whether told of the tenant.
     Activations,
-    /// Plugin, place among its subscriptions; pattern, whether with its own events.
+    /// Plugin, place among its subscriptions; pattern, whether with its own events, the field of the key.
     Subscriptions,
     /// Plugin, key; JSON text.
     Config,
@@ -39,7 +39,7 @@ pub enum TenantTable<'e> {
     /// Entity, column of the field, series; last number.
     NumberSeries,
     /// Events that the dispatcher has numbered. The number; id, type, key, payload, publisher, invocation, ordinal,
-    /// caused by, depth, when. No two events of a database have one number, whoever's they are.
+    /// caused by, parent, depth, when. No two events of a database have one number, whoever's they are.
     NumberedEvents,
     /// Events that wait for the dispatcher. Which of them it is, from 1; the rest as above.
     UnnumberedEvents,
@@ -142,6 +142,7 @@ impl TenantTable<'_> {
             ("invocation", Uuid),
             ("ordinal", Integer),
             ("caused_by", String),
+            ("parent", Uuid),
             ("depth", Integer),
             ("published_at", DateTime),
         ];
@@ -150,7 +151,13 @@ impl TenantTable<'_> {
                 vec![("plugin", String), ("version", String), ("enabled", Boolean), ("tenant_told", Boolean)]
             }
             Self::Subscriptions => {
-                vec![("plugin", String), ("ordinal", Integer), ("pattern", String), ("own_events", Boolean)]
+                vec![
+                    ("plugin", String),
+                    ("ordinal", Integer),
+                    ("pattern", String),
+                    ("own_events", Boolean),
+                    ("key_field", String),
+                ]
             }
             Self::Config => vec![("plugin", String), ("key", String), ("value", Text)],
             Self::Roles => vec![("role", String), ("permissions", Text)],

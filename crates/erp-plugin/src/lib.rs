@@ -23,7 +23,7 @@
 //! let somebody = Identity::user(TenantId::parse("acme")?, UserId::parse("ada")?);
 //! host.publish(somebody, "order.created", &json!({ "id": "SO-1" })).await?;
 //! let report = host.drain().await?;
-//! assert_eq!((report.delivered, report.parked.len()), (1, 0));
+//! assert_eq!((report.delivered, report.dead.len()), (1, 0));
 //! # Ok(())
 //! # }
 //! ```
@@ -35,9 +35,10 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    ArchivedPlugin, DeletionReceipt, DrainReport, HostFailure, HostResult, InstallOptions, InvocationReport,
-    Obstacles, ParkedDelivery, PlannedStep, PluginHost, PluginHostBuilder, PluginState, PluginSummary,
-    PurgedPlugin, Records, SchemaPlan, SchemaStatus, WrittenRecord, plugin_name_from_file,
+    ArchivedPlugin, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events, HandlerFuture,
+    HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep, PluginHost,
+    PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, Received, Records, Retention,
+    SchemaPlan, SchemaStatus, WorkerHandle, WorkerOptions, WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,
@@ -46,16 +47,17 @@ pub use erp_plugin_host_api::{
 pub use erp_plugin_model::{
     Clock, EntityRef, ErrorCode, EventId, EventType, FieldName, HostError, IdGenerator, Identity,
     IdentityKind, InvocationId, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet,
-    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Version, evolution, limits,
-    manifest, role, schema, usage,
+    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Version, event, evolution,
+    limits, manifest, role, schema, usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
     LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
 pub use erp_plugin_storage::{
-    Alter, Altered, ErrorKind, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError,
-    StorageResult, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions, UsageTotal,
+    Alter, Altered, Backlog, DeadLetter, DeadLetterFilter, DeliveryState, DeliveryStatus, ErrorKind,
+    EventFilter, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError, StorageResult,
+    StoredEvent, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions, UsageTotal,
 };
 pub use erp_plugin_storage::{copy, erase, portable};
 #[cfg(feature = "postgres")]

@@ -177,11 +177,6 @@ async fn manifests_that_ask_for_what_is_reserved() {
         ("routes", json!({ "routes": [] })),
         ("capabilities.http", json!({ "capabilities": { "http": ["api.example.com"] } })),
         ("capabilities.files", json!({ "capabilities": { "files": true } })),
-        (
-            "subscriptions[0].key",
-            json!({ "subscriptions": [{ "event": "order.created", "key": "customer" }] }),
-        ),
-        ("subscriptions[0].retry", json!({ "subscriptions": [{ "event": "order.created", "retry": {} }] })),
     ];
     refused(cases.map(|(key, changes)| {
         let text = format!(

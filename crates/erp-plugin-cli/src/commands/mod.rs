@@ -6,6 +6,8 @@ mod copy;
 mod db;
 mod demo;
 mod demo_data;
+mod events;
+mod host;
 mod inspect;
 mod limits;
 mod plugins;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{exit, host, output};
+use crate::{exit, output};
 
 /// Runs untrusted business plugins, compiled to WebAssembly components, inside tenants and under limits.
 ///
@@ -47,6 +49,8 @@ enum Command {
     Records(records::Arguments),
     Roles(roles::Arguments),
     Plugins(plugins::Arguments),
+    Events(events::Arguments),
+    Host(host::Arguments),
     Tenants(tenants::Arguments),
     Db(db::Arguments),
     Schema(schema::Arguments),
@@ -55,7 +59,7 @@ enum Command {
     Demo(demo::Arguments),
     DemoData(demo_data::Arguments),
     Limits(limits::Arguments),
-    #[command(name = host::COMPILE_WORKER, hide = true)]
+    #[command(name = crate::host::COMPILE_WORKER, hide = true)]
     CompileWorker(compile_worker::Arguments),
 }
 
@@ -68,6 +72,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Records(arguments) => arguments.json(),
         Command::Roles(arguments) => arguments.json(),
         Command::Plugins(arguments) => arguments.json(),
+        Command::Events(arguments) => arguments.json(),
+        Command::Host(arguments) => arguments.json(),
         Command::Tenants(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Schema(arguments) => arguments.json(),
@@ -95,6 +101,8 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Records(arguments) => runtime.block_on(records::run(arguments)),
         Command::Roles(arguments) => runtime.block_on(roles::run(arguments)),
         Command::Plugins(arguments) => runtime.block_on(plugins::run(arguments)),
+        Command::Events(arguments) => runtime.block_on(events::run(arguments)),
+        Command::Host(arguments) => runtime.block_on(host::run(arguments)),
         Command::Tenants(arguments) => runtime.block_on(tenants::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::{InstallOptions, ParkedDelivery, PluginHost};
+use erp_plugin::{DeadDelivery, InstallOptions, PluginHost};
 use serde_json::{Value, json};
 
 use super::data::{Data, Order, Placed};
@@ -102,8 +102,8 @@ async fn drafts(host: &PluginHost, tenant: Tenant) -> Result<Vec<Value>> {
 async fn publish(host: &PluginHost, tenant: Tenant, event: &str, payload: &Value) -> Result<()> {
     host.publish(platform(tenant)?, event, payload).await?;
     let drained = host.drain().await?;
-    if let Some(parked) = drained.parked.first() {
-        let ParkedDelivery { plugin, event_type, tenant, error, .. } = parked;
+    if let Some(dead) = drained.dead.first() {
+        let DeadDelivery { plugin, event_type, tenant, error, .. } = dead;
         bail!("{plugin} could not handle {event_type} of {tenant}: {error}");
     }
     Ok(())

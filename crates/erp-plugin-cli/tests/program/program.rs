@@ -1,9 +1,11 @@
 //! Starts the program, and has components for it.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,6 +56,46 @@ pub(crate) fn killed_after(wait: Duration, arguments: impl IntoIterator<Item = i
     }
     child.kill().unwrap();
     !child.wait().unwrap().success()
+}
+
+/// A program that goes on until it is told to stop.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    pub(crate) fn start(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut child =
+            program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                drop(sender.send(line));
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits for a line on standard error.
+    pub(crate) fn said(&self, text: &str) {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap();
+            if line.contains(text) {
+                return;
+            }
+        }
+    }
+
+    /// Sends SIGTERM, and waits for the end.
+    pub(crate) fn terminated(self) -> Done {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let output = self.child.wait_with_output().unwrap();
+        let stderr = self.lines.iter().map(|line| line + "\n").collect();
+        Done { code: output.status.code(), stdout: String::from_utf8(output.stdout).unwrap(), stderr }
+    }
 }
 
 fn program() -> Command {

@@ -23,6 +23,8 @@ pub(crate) fn delivery(depth: u32) -> Delivery {
         event: EventId(counted(1000)),
         event_type: EventType::parse("order.created").unwrap(),
         payload: "{}".to_owned(),
+        publisher: Publisher::Platform,
+        published_at: chrono::DateTime::UNIX_EPOCH,
         caused_by: Some(user("ben")),
         depth,
     }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use erp_plugin_host_api::{Cause, Finish, InvocationContext};
 use erp_plugin_model::event::{Delivery, EventPattern};
-use erp_plugin_model::{ErrorCode, Limits};
-use erp_plugin_storage::{ActivationState, Mode, PlatformScope, Subscription, TransactionOptions};
+use erp_plugin_model::{ErrorCode, Limits, WorkerId};
+use erp_plugin_storage::{
+    ActivationState, ClaimRequest, Mode, PlatformScope, Subscription, TransactionOptions,
+};
 
 use crate::fixture::{ALPHA, Fixture, ample, error_of, system};
 
@@ -59,7 +61,7 @@ pub(crate) async fn claimed(fixture: &Fixture) -> Delivery {
         enabled: true,
         tenant_told: true,
     };
-    let subscription = Subscription { pattern: EventPattern::everything(), own_events: true };
+    let subscription = Subscription { pattern: EventPattern::everything(), own_events: true, key: None };
     transaction.set_activation(&state, &[subscription]).await.unwrap();
     transaction.commit(None).await.unwrap();
     let mut call = fixture.call();
@@ -74,9 +76,22 @@ async fn claim(fixture: &Fixture) -> Vec<Delivery> {
     let scope = PlatformScope::granted_by_host();
     let mut platform = fixture.storage.begin_platform(scope, ample).await.unwrap();
     platform.dispatch(10).await.unwrap();
-    let claimed = platform.claim(10).await.unwrap();
+    // Whoever had something in hand is taken for dead.
+    for state in platform.workers().await.unwrap() {
+        platform.retire(state).await.unwrap();
+    }
+    let request = ClaimRequest {
+        worker: WorkerId(uuid::Uuid::from_u128(1)),
+        at: chrono::DateTime::UNIX_EPOCH,
+        streams: 10,
+        batch: 1,
+        per_tenant: 10,
+        full: &[],
+        subscribers: &[],
+    };
+    let claimed = platform.claim(&request).await.unwrap();
     platform.commit().await.unwrap();
-    claimed
+    claimed.concat()
 }
 
 fn handling(fixture: &Fixture, delivery: &Delivery) -> InvocationContext {

@@ -6,6 +6,7 @@
 
 mod definition;
 mod entities;
+mod subscriptions;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use crate::limits::LimitKind;
 use crate::schema::EntitySchema;
 use crate::{EntityRef, Labels};
 use table::Table;
+
+pub use subscriptions::Subscription;
 
 /// The name of the custom section that holds the manifest.
 pub const SECTION: &str = "erp-plugin:manifest";
@@ -209,7 +212,7 @@ pub struct Manifest {
     /// What it asks for.
     pub capabilities: Capabilities,
     /// The events it gets.
-    pub subscriptions: Vec<EventPattern>,
+    pub subscriptions: Vec<Subscription>,
     /// The entities it declares.
     pub entities: Vec<EntitySchema>,
     /// Its configuration keys.
@@ -284,7 +287,7 @@ impl Manifest {
         let subscriptions = root
             .list("subscriptions", MAX_ENTRIES)?
             .into_iter()
-            .map(subscription)
+            .map(subscriptions::read)
             .collect::<Result<_, _>>()?;
         let entities = entities::read(&mut root, &name)?;
         let config = root
@@ -350,17 +353,6 @@ fn capabilities(mut table: Table<'_>, own: &PluginName) -> Result<Capabilities, 
     let dynamic_entities = table.boolean("dynamic-entities")?;
     table.finish()?;
     Ok(Capabilities { entities, events_publish, dynamic_entities, system_config })
-}
-
-fn subscription(mut table: Table<'_>) -> Result<EventPattern, ManifestError> {
-    for reserved in ["key", "retry"] {
-        table.reserved(reserved)?;
-    }
-    let text = table.required_string("event")?;
-    let pattern = EventPattern::parse(text)
-        .map_err(|rule| table.error("event", format!("is {text:?}: it must be {rule}")))?;
-    table.finish()?;
-    Ok(pattern)
 }
 
 fn config_key(mut table: Table<'_>) -> Result<ConfigKey, ManifestError> {

@@ -2,6 +2,7 @@
 //! with the nearest known one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
@@ -51,6 +52,22 @@ impl<'a> Table<'a> {
 
     pub(super) fn required_string(&mut self, key: &'static str) -> Result<&'a str, ManifestError> {
         self.string(key)?.ok_or_else(|| self.error(key, "is missing"))
+    }
+
+    /// A length of time such as `500ms`, `2s` or `1h 30m`.
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        max: Duration,
+    ) -> Result<Option<Duration>, ManifestError> {
+        let Some(text) = self.string(key)? else { return Ok(None) };
+        let wrong = |why: &str| self.error(key, format!("is {text:?}: {why}"));
+        let duration = humantime::parse_duration(text)
+            .map_err(|_| wrong("it must be a length of time such as 500ms, 2s or 1h 30m"))?;
+        if duration > max {
+            return Err(wrong(&format!("at most {} is allowed", humantime::format_duration(max))));
+        }
+        Ok(Some(duration))
     }
 
     pub(super) fn boolean(&mut self, key: &'static str) -> Result<bool, ManifestError> {

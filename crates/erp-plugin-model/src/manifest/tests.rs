@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use super::*;
+use crate::event::RetryPolicy;
 use crate::schema::FieldType;
 
 const GOOD: &str = r#"
@@ -211,8 +214,28 @@ fn every_mistake_names_its_key_and_the_way_out() {
         ("event = \"order.created\"", "event = \"order\"", "subscriptions[0].event is \"order\""),
         (
             "event = \"order.created\"",
-            "event = \"order.created\"\nretry = {}",
-            "subscriptions[0].retry needs erp-plugin ≥ 0.2",
+            "event = \"order.created\"\nretry = { retrys = 1 }",
+            "subscriptions[0].retry.retrys is not a known key; did you mean `retries`",
+        ),
+        (
+            "event = \"order.created\"",
+            "event = \"order.created\"\nretry = { first-delay = \"soon\" }",
+            "subscriptions[0].retry.first-delay is \"soon\": it must be a length of time such as 500ms, 2s",
+        ),
+        (
+            "event = \"order.created\"",
+            "event = \"order.created\"\nretry = { max-delay = \"8d\" }",
+            "subscriptions[0].retry.max-delay is \"8d\": at most 7days is allowed",
+        ),
+        (
+            "event = \"order.created\"",
+            "event = \"order.created\"\nretry = { first-delay = \"1m\", max-delay = \"1s\" }",
+            "subscriptions[0].retry.max-delay is shorter than `first-delay`",
+        ),
+        (
+            "event = \"order.created\"",
+            "event = \"order.created\"\nkey = \"\"",
+            "subscriptions[0].key must name a field of the payload",
         ),
         (":read\"", "\"", "capabilities.entities has \"purchasing.purchase_order\": no access is named"),
         ("rows-written = 200", "rows = 200", "limits.rows is not a known key; did you mean `rows-"),
@@ -363,4 +386,21 @@ fn a_number_series_has_a_pattern_and_is_required_and_unique() {
         let refused = with(&given).unwrap_err().to_string();
         assert!(refused.contains(&format!("entities.item.fields.no.{error}")), "{refused}");
     }
+}
+
+#[test]
+fn a_subscription_says_what_keeps_its_events_in_order_and_how_often_they_are_tried() {
+    let of = |options: &str| {
+        let text = GOOD.replacen("event = \"order.created\"", &format!("event = \"order.*\"\n{options}"), 1);
+        Manifest::from_toml(&text).unwrap().subscriptions.remove(0)
+    };
+    let plain = of("");
+    assert_eq!((plain.pattern.as_str(), &plain.key, &plain.retry), ("order.*", &None, &RetryPolicy::DEFAULT));
+    let full =
+        of("key = \"customer\"\nretry = { retries = 5, first-delay = \"500ms\", max-delay = \"1h 30m\" }");
+    assert_eq!(full.key.as_deref(), Some("customer"));
+    let (first_delay, max_delay) = (Duration::from_millis(500), Duration::from_mins(90));
+    assert_eq!(full.retry, RetryPolicy { retries: 5, first_delay, max_delay });
+    let slow = of("retry = { first-delay = \"2m\" }").retry;
+    assert_eq!(slow.max_delay, Duration::from_mins(2));
 }

@@ -3,25 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use erp_plugin_model::WorkerId;
 use erp_plugin_model::event::{Delivery, EventPattern, NewEvent, Publisher};
-use erp_plugin_storage::{ActivationState, DispatchOutcome, Failure, Storage, Subscription, TenantState};
+use erp_plugin_storage::{
+    ActivationState, ClaimRequest, DeadLetter, DeadLetterFilter, DispatchOutcome, Storage, Subscription,
+    TenantState,
+};
 
 use crate::fixture::{
-    ALPHA, BETA, claim, done, event, platform, plugin, publish, subscribe, tenant, time, work, write,
+    ALPHA, BETA, claim, claim_as, claim_with, done, event, fail, pattern, platform, plugin, publish, request,
+    retire_all, subscribe, tenant, time, work, worker, write,
 };
+
+/// When a failure is to be tried again, long before the next claim.
+const SOON: Option<DateTime<Utc>> = DateTime::from_timestamp_micros(0);
+
+async fn end_claims(storage: &Arc<dyn Storage>, worker: WorkerId, claims: &[&Delivery]) {
+    let mut platform = platform(storage).await;
+    platform.end_claims(worker, claims).await.unwrap();
+    platform.commit().await.unwrap();
+}
+
+async fn dead_letters(storage: &Arc<dyn Storage>) -> Vec<DeadLetter> {
+    platform(storage).await.dead_letters(&DeadLetterFilter::default(), None, 10).await.unwrap()
+}
 
 async fn dispatch(storage: &Arc<dyn Storage>, limit: u32) -> DispatchOutcome {
     let mut platform = platform(storage).await;
     let outcome = platform.dispatch(limit).await.unwrap();
     platform.commit().await.unwrap();
     outcome
-}
-
-async fn fail(storage: &Arc<dyn Storage>, delivery: &Delivery, error: &str, park: bool) -> bool {
-    let mut platform = platform(storage).await;
-    let was_ours = platform.record_failure(Failure { delivery, error, park, at: time(9) }).await.unwrap();
-    platform.commit().await.unwrap();
-    was_ours
 }
 
 /// Enables or disables a plugin that subscribes to everything.
@@ -32,7 +44,7 @@ async fn set_enabled(storage: &Arc<dyn Storage>, tenant: &str, name: &str, enabl
         enabled,
         tenant_told: true,
     };
-    let everything = Subscription { pattern: EventPattern::everything(), own_events: false };
+    let everything = Subscription { pattern: EventPattern::everything(), own_events: false, key: None };
     let mut transaction = write(storage, tenant).await;
     transaction.set_activation(&state, &[everything]).await.unwrap();
     transaction.commit(None).await.unwrap();
@@ -81,7 +93,7 @@ pub async fn a_plugin_gets_its_own_events_only_if_it_asks(storage: Arc<dyn Stora
             enabled: true,
             tenant_told: true,
         };
-        let subscription = Subscription { pattern: EventPattern::everything(), own_events };
+        let subscription = Subscription { pattern: EventPattern::everything(), own_events, key: None };
         transaction.set_activation(&state, &[subscription]).await.unwrap();
     }
     transaction.commit(None).await.unwrap();
@@ -148,13 +160,181 @@ pub async fn subscriptions_count_as_they_stand_when_the_event_is_numbered(storag
     assert_eq!(claimed.iter().map(|delivery| delivery.plugin.as_str()).collect::<Vec<_>>(), ["changed"]);
 }
 
-pub async fn a_claim_takes_the_head_of_each_stream_only(storage: Arc<dyn Storage>) {
+pub async fn a_claim_takes_what_waits_in_a_stream_up_to_a_batch(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    publish(&storage, ALPHA, &[0, 1, 2, 3].map(|n| event("order.created", "k", n))).await;
+    publish(&storage, ALPHA, &[event("order.created", "l", 4)]).await;
+    dispatch(&storage, 10).await;
+    let claimed = claim_as(&storage, worker(), 10, 3).await;
+    let found: Vec<_> = claimed.iter().map(|stream| payloads(stream)).collect();
+    assert_eq!(found, [vec![r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#], vec![r#"{"n":4}"#]]);
+    assert!(claimed[0].iter().map(|delivery| delivery.number).eq(1..=3));
+    assert!(claimed.iter().flatten().all(|delivery| (delivery.attempt, delivery.token.0) == (1, 1)));
+    for delivery in &claimed[0] {
+        done(&storage, delivery).await;
+    }
+    // The head alone, where no more is asked for.
+    assert_eq!(payloads(&claim(&storage, 1).await), [r#"{"n":3}"#]);
+}
+
+pub async fn what_was_attempted_before_is_claimed_alone(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    publish(&storage, ALPHA, &[0, 1, 2, 3].map(|n| event("order.created", "k", n))).await;
+    dispatch(&storage, 10).await;
+    assert_eq!(claim_as(&storage, worker(), 10, 3).await[0].len(), 3);
+    // The process died with three in hand, one of which killed it.
+    for (number, batch) in [(1, 1), (2, 1), (3, 1), (4, 1)] {
+        retire_all(&storage).await;
+        let claimed = claim_as(&storage, worker(), 10, 3).await.remove(0);
+        assert_eq!((claimed.len(), claimed[0].number), (batch, number));
+        assert_eq!(claimed[0].attempt, if number == 4 { 1 } else { 2 });
+        done(&storage, &claimed[0]).await;
+    }
+}
+
+pub async fn a_stream_is_in_one_workers_hands(storage: Arc<dyn Storage>) {
     subscribe(&storage, ALPHA, "sales", &["*"]).await;
     publish(&storage, ALPHA, &[0, 1, 2].map(|n| event("order.created", "k", n))).await;
-    let claimed = work(&storage).await;
-    assert_eq!(payloads(&claimed), [r#"{"n":0}"#]);
+    publish(&storage, ALPHA, &[event("order.created", "l", 3)]).await;
+    dispatch(&storage, 10).await;
+    let (one, other) = (worker(), worker());
+    let first = claim_as(&storage, one, 1, 2).await.remove(0);
+    assert_eq!(payloads(&first), [r#"{"n":0}"#, r#"{"n":1}"#]);
+    assert_eq!(payloads(&claim_as(&storage, other, 10, 2).await.concat()), [r#"{"n":3}"#]);
+    for delivery in &first {
+        done(&storage, delivery).await;
+        assert!(claim_as(&storage, one, 10, 1).await.is_empty(), "it has the stream");
+    }
+    // Not somebody else's to end.
+    end_claims(&storage, other, &[&first[1]]).await;
+    assert!(claim_as(&storage, other, 10, 1).await.is_empty());
+    // What comes meanwhile waits too.
+    publish(&storage, ALPHA, &[event("order.created", "k", 4)]).await;
+    dispatch(&storage, 10).await;
+    end_claims(&storage, one, &[&first[1]]).await;
+    let rest = claim_as(&storage, other, 10, 2).await;
+    assert_eq!(payloads(&rest.concat()), [r#"{"n":2}"#, r#"{"n":4}"#]);
+}
+
+pub async fn an_ended_claim_is_nobodys_to_end(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    publish(&storage, ALPHA, &[0, 1].map(|n| event("order.created", "k", n))).await;
+    dispatch(&storage, 10).await;
+    let one = worker();
+    let first = claim_as(&storage, one, 10, 1).await.concat();
+    done(&storage, &first[0]).await;
+    end_claims(&storage, one, &[&first[0]]).await;
+    let second = claim_as(&storage, one, 10, 1).await.concat();
+    assert_eq!(second[0].number, 2);
+    // The end of the first claim, once more, is not that of the second.
+    end_claims(&storage, one, &[&first[0]]).await;
+    assert!(claim_as(&storage, worker(), 10, 1).await.is_empty());
+}
+
+pub async fn a_failure_gives_the_rest_of_its_claim_back(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    publish(&storage, ALPHA, &[0, 1, 2, 3].map(|n| event("order.created", "k", n))).await;
+    dispatch(&storage, 10).await;
+    let claimed = claim_as(&storage, worker(), 10, 4).await.remove(0);
     done(&storage, &claimed[0]).await;
-    assert_eq!(payloads(&claim(&storage, 10).await), [r#"{"n":1}"#]);
+    assert!(fail(&storage, &claimed[1], "it broke", None).await);
+    // What was not attempted does not count as that: it comes in one go again.
+    let rest = claim_as(&storage, worker(), 10, 4).await.concat();
+    assert_eq!(payloads(&rest), [r#"{"n":2}"#, r#"{"n":3}"#]);
+    assert!(rest.iter().all(|delivery| delivery.attempt == 1));
+    assert!(!fail(&storage, &claimed[2], "late", SOON).await, "another claim's by now");
+}
+
+pub async fn a_failed_delivery_waits_for_its_time(storage: Arc<dyn Storage>) {
+    subscribe(&storage, ALPHA, "sales", &["*"]).await;
+    publish(&storage, ALPHA, &[event("order.created", "k", 0), event("order.created", "l", 1)]).await;
+    dispatch(&storage, 10).await;
+    let at = async |at: i64| {
+        let request = ClaimRequest { at: time(at), batch: 2, ..request() };
+        claim_with(&storage, &request).await.concat()
+    };
+    let claimed = at(1).await;
+    assert_eq!(claimed.len(), 2);
+    // It failed at nine o'clock.
+    assert!(fail(&storage, &claimed[0], "it broke", Some(time(20))).await);
+    assert!(at(9).await.is_empty() && at(19).await.is_empty());
+    let again = at(20).await;
+    assert_eq!((again.len(), again[0].event, again[0].attempt), (1, claimed[0].event, 2));
+    // A clock that went back before the failure is no reason to wait for it to come again.
+    assert!(fail(&storage, &again[0], "it broke", Some(time(20))).await);
+    assert_eq!(at(8).await.len(), 1);
+}
+
+pub async fn a_subscription_finds_its_key_in_the_payload(storage: Arc<dyn Storage>) {
+    let state = ActivationState {
+        plugin: plugin("sales"),
+        version: semver::Version::new(1, 0, 0),
+        enabled: true,
+        tenant_told: true,
+    };
+    let of = |text: &str, key: Option<&str>| Subscription {
+        pattern: pattern(text),
+        own_events: false,
+        key: key.map(str::to_owned),
+    };
+    // The first that matches says which.
+    let subscriptions = [of("order.paid", None), of("order.*", Some("customer")), of("*", Some("n"))];
+    let mut transaction = write(&storage, ALPHA).await;
+    transaction.set_activation(&state, &subscriptions).await.unwrap();
+    transaction.commit(None).await.unwrap();
+    let with = |event_type: &str, payload: &str, ordinal| NewEvent {
+        payload: payload.to_owned(),
+        ..event(event_type, "own", ordinal)
+    };
+    publish(
+        &storage,
+        ALPHA,
+        &[
+            with("order.created", r#"{"customer":"a"}"#, 0),
+            with("order.created", r#"{"customer":"b","n":1}"#, 1),
+            with("order.changed", r#"{"customer":"a"}"#, 2),
+            with("order.paid", r#"{"customer":"a"}"#, 3),
+            with("order.created", r#"{"customer":null}"#, 4),
+            with("stock.low", r#"{"n":7}"#, 5),
+        ],
+    )
+    .await;
+    let streams = drain(&storage).await;
+    let keys: Vec<_> = streams.iter().map(|((_, _, key), own)| (key.as_str(), own.len())).collect();
+    assert_eq!(keys, [("7", 1), ("a", 2), ("b", 1), ("own", 2)]);
+}
+
+pub async fn a_round_takes_as_many_events_of_one_tenant_as_of_another(storage: Arc<dyn Storage>) {
+    for tenant in ["a", "b", "c"] {
+        subscribe(&storage, tenant, "sales", &["*"]).await;
+    }
+    // One tenant has much more to do, and was first.
+    let many: Vec<_> = (0..50).map(|n| event("order.created", "k", n)).collect();
+    publish(&storage, "a", &many).await;
+    for tenant in ["b", "c"] {
+        publish(&storage, tenant, &[0, 1, 2].map(|n| event("order.created", "k", n))).await;
+    }
+    let numbered = async || {
+        let mut platform = platform(&storage).await;
+        let mut counts = Vec::new();
+        for name in ["a", "b", "c"] {
+            counts.push(platform.backlog(Some(&tenant(name))).await.unwrap().pending);
+        }
+        platform.rollback().await.unwrap();
+        counts
+    };
+    assert_eq!(dispatch(&storage, 9).await.events, 9);
+    assert_eq!(numbered().await, [3, 3, 3]);
+    assert_eq!(dispatch(&storage, 9).await.events, 9);
+    assert_eq!(numbered().await, [12, 3, 3]);
+    // A round that is too short for all goes on where the last one ended.
+    for tenant in ["b", "c"] {
+        publish(&storage, tenant, &[event("order.created", "k", 3)]).await;
+    }
+    for _ in 0..3 {
+        assert_eq!(dispatch(&storage, 1).await.events, 1);
+    }
+    assert_eq!(numbered().await, [13, 4, 4]);
 }
 
 pub async fn each_claim_raises_token_and_attempt(storage: Arc<dyn Storage>) {
@@ -180,7 +360,8 @@ pub async fn a_claim_that_is_rolled_back_was_none(storage: Arc<dyn Storage>) {
     publish(&storage, ALPHA, &[event("order.created", "k", 0)]).await;
     dispatch(&storage, 10).await;
     let mut undone = platform(&storage).await;
-    assert_eq!(undone.claim(10).await.unwrap().len(), 1);
+    let request = ClaimRequest { at: time(9), batch: 1, ..request() };
+    assert_eq!(undone.claim(&request).await.unwrap().len(), 1);
     undone.rollback().await.unwrap();
     assert_eq!(claim(&storage, 10).await[0].attempt, 1);
 }
@@ -217,6 +398,22 @@ pub async fn a_claim_takes_at_most_its_limit(storage: Arc<dyn Storage>) {
     for (limit, expected) in [(0, 0), (1, 1), (4, 4), (100, 5)] {
         assert_eq!(claim(&storage, limit).await.len(), expected);
     }
+}
+
+pub async fn a_claim_leaves_room_for_other_tenants(storage: Arc<dyn Storage>) {
+    for tenant in ["a", "b", "c"] {
+        subscribe(&storage, tenant, "sales", &["*"]).await;
+        let events: Vec<_> = (0..5).map(|n| event("order.created", &format!("k{n}"), n)).collect();
+        publish(&storage, tenant, &events).await;
+    }
+    dispatch(&storage, 100).await;
+    let full = [tenant("b")];
+    let request = ClaimRequest { per_tenant: 2, full: &full, ..request() };
+    let claimed = claim_with(&storage, &request).await;
+    let tenants: String = claimed.iter().flatten().map(|own| own.tenant.to_string()).collect();
+    assert_eq!(tenants, "acac");
+    let request = ClaimRequest { streams: 100, per_tenant: 4, ..request };
+    assert_eq!(claim_with(&storage, &request).await.len(), 6, "what is left of both");
 }
 
 pub async fn streams_that_were_worked_off_take_nobodys_place(storage: Arc<dyn Storage>) {
@@ -299,14 +496,14 @@ pub async fn a_failure_leaves_the_delivery_at_the_head(storage: Arc<dyn Storage>
     subscribe(&storage, ALPHA, "sales", &["*"]).await;
     publish(&storage, ALPHA, &[event("order.created", "k", 0), event("order.created", "k", 1)]).await;
     let first = work(&storage).await.remove(0);
-    assert!(fail(&storage, &first, "it broke", false).await);
+    assert!(fail(&storage, &first, "it broke", SOON).await);
     let again = claim(&storage, 10).await.remove(0);
     assert_eq!((again.event, again.attempt), (first.event, 2));
-    assert!(!fail(&storage, &first, "late", false).await, "another claim's by now");
-    assert!(!fail(&storage, &first, "late", true).await, "another claim's by now");
+    assert!(!fail(&storage, &first, "late", SOON).await, "another claim's by now");
+    assert!(!fail(&storage, &first, "late", None).await, "another claim's by now");
     done(&storage, &again).await;
-    assert!(!fail(&storage, &again, "late", true).await, "done by now");
-    assert!(platform(&storage).await.parked(10).await.unwrap().is_empty());
+    assert!(!fail(&storage, &again, "late", None).await, "done by now");
+    assert!(dead_letters(&storage).await.is_empty());
 }
 
 pub async fn a_claim_that_is_given_back_was_no_attempt(storage: Arc<dyn Storage>) {
@@ -328,41 +525,23 @@ pub async fn a_claim_that_is_given_back_was_no_attempt(storage: Arc<dyn Storage>
     assert!(!release(&second).await, "done by now");
 }
 
-pub async fn a_delivery_that_is_set_aside_lets_its_stream_go_on(storage: Arc<dyn Storage>) {
+pub async fn a_dead_letter_lets_its_stream_go_on(storage: Arc<dyn Storage>) {
     subscribe(&storage, ALPHA, "sales", &["*"]).await;
     publish(&storage, ALPHA, &[0, 1, 2].map(|n| event("order.created", "k", n))).await;
     work(&storage).await;
     let poison = claim(&storage, 10).await.remove(0);
-    assert!(fail(&storage, &poison, "it \"broke\"\nbadly", true).await);
+    assert!(fail(&storage, &poison, "it \"broke\"\nbadly", None).await);
     let next = claim(&storage, 10).await.remove(0);
     assert_eq!((next.number, next.attempt), (2, 1));
-    // Not the one that was set aside, not by its old claim.
+    // Not the one that failed for good, not by its old claim.
     assert!(!write(&storage, ALPHA).await.mark_done(&poison).await.unwrap());
     done(&storage, &next).await;
     assert_eq!(drain(&storage).await.into_values().flatten().count(), 1);
-    let parked = platform(&storage).await.parked(10).await.unwrap();
-    assert_eq!(parked.len(), 1);
-    assert_eq!(parked[0].delivery, poison);
-    assert_eq!(parked[0].delivery.attempt, 2);
-    assert_eq!(parked[0].error, "it \"broke\"\nbadly");
-}
-
-pub async fn deliveries_set_aside_are_listed_the_oldest_first(storage: Arc<dyn Storage>) {
-    for tenant in [BETA, ALPHA] {
-        subscribe(&storage, tenant, "sales", &["*"]).await;
-        publish(&storage, tenant, &[event("order.created", "k", 0), event("order.created", "k", 1)]).await;
-    }
-    for _ in 0..2 {
-        // The younger tenant's events fail first.
-        for delivery in work(&storage).await {
-            assert!(fail(&storage, &delivery, delivery.tenant.as_str(), true).await);
-        }
-    }
-    let mut platform = platform(&storage).await;
-    let parked = platform.parked(10).await.unwrap();
-    let order: Vec<_> = parked.iter().map(|parked| (parked.error.as_str(), parked.delivery.number)).collect();
-    assert_eq!(order, [(BETA, 1), (BETA, 2), (ALPHA, 1), (ALPHA, 2)]);
-    assert_eq!(platform.parked(3).await.unwrap(), parked[..3]);
+    let dead = dead_letters(&storage).await;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].delivery, poison);
+    assert_eq!(dead[0].delivery.attempt, 2);
+    assert_eq!((dead[0].error.as_str(), dead[0].failed_at), ("it \"broke\"\nbadly", time(9)));
 }
 
 pub async fn a_stream_that_was_idle_wakes_up(storage: Arc<dyn Storage>) {

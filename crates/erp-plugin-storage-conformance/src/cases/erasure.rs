@@ -10,8 +10,9 @@ use erp_plugin_model::usage::LogLevel;
 use erp_plugin_model::{FieldType, Value};
 use erp_plugin_storage::erase::{Erased, erase, erase_plugin};
 use erp_plugin_storage::{
-    ActivationState, Altered, ErrorKind, LogQuery, Mode, PlatformScope, PlatformTransaction, Storage,
-    StorageError, StorageResult, TenantScope, TenantState, Transaction, TransactionOptions, evolve,
+    ActivationState, Altered, DeadLetterFilter, ErrorKind, LogQuery, Mode, PlatformScope,
+    PlatformTransaction, Storage, StorageError, StorageResult, TenantScope, TenantState, Transaction,
+    TransactionOptions, evolve,
 };
 
 use crate::estate::{self, Estate};
@@ -77,7 +78,8 @@ pub async fn nothing_of_a_tenant_is_left_and_everything_of_the_others(storage: A
     let mut platform = platform(&storage).await;
     assert_eq!(platform.tenants().await.unwrap(), [tenant(BETA)]);
     assert_eq!(platform.tenant_state(&tenant(BETA)).await.unwrap(), Some(TenantState::Active));
-    assert!(platform.parked(100).await.unwrap().iter().all(|parked| parked.delivery.tenant == tenant(BETA)));
+    let dead = platform.dead_letters(&DeadLetterFilter::default(), None, 100).await.unwrap();
+    assert!(dead.iter().all(|letter| letter.delivery.tenant == tenant(BETA)));
     platform.rollback().await.unwrap();
     assert!(work(&storage).await.iter().all(|delivery| delivery.tenant == tenant(BETA)));
 

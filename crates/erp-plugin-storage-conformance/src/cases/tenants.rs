@@ -95,7 +95,7 @@ pub async fn configuration_activation_journal_and_events_are_the_tenants_own(sto
         enabled: true,
         tenant_told: true,
     };
-    let everything = Subscription { pattern: EventPattern::everything(), own_events: true };
+    let everything = Subscription { pattern: EventPattern::everything(), own_events: true, key: None };
     transaction.set_activation(&state, &[everything]).await.unwrap();
     transaction.set_config(&sales, "currency", Some("\"EUR\"")).await.unwrap();
     transaction.publish(&[event("order.created", "k", 0)]).await.unwrap();

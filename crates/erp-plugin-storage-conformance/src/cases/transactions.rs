@@ -7,13 +7,14 @@ use erp_plugin_model::filter::Filter;
 use erp_plugin_model::usage::LogLevel;
 use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, FieldType, Value, Version};
 use erp_plugin_storage::{
-    Change, Entity, ErrorKind, InsertOutcome, LogQuery, Mode, NewRecord, PlatformScope, Storage,
-    TransactionOptions,
+    Change, DeadLetterFilter, Entity, ErrorKind, InsertOutcome, LogQuery, Mode, NewRecord, PlatformScope,
+    Storage, TransactionOptions,
 };
 
 use crate::fixture::{
     ALPHA, BETA, Collect, count, declare, event, get, given, insert, invocation, matching, new_id, options,
-    page, platform, plugin, read, scope, seen, stamp, tenant, text, time, unique, update, write,
+    page, pattern, platform, plugin, read, request, scope, seen, stamp, tenant, text, time, unique, update,
+    write,
 };
 
 async fn coded(storage: &Arc<dyn Storage>) -> Entity {
@@ -138,12 +139,20 @@ pub async fn a_platform_transaction_may_only_read(storage: Arc<dyn Storage>) {
     let scope = PlatformScope::granted_by_host();
     let mut reading = storage.begin_platform(scope, options(Mode::Read)).await.unwrap();
     assert!(reading.tenant_state(&tenant(ALPHA)).await.unwrap().is_some());
+    let request = request();
     let refused = [
         reading.create_tenant(&tenant(BETA), time(0)).await.map(drop).unwrap_err(),
         reading.put_component(&[0; 32], b"").await.unwrap_err(),
         reading.set_system_config("system.zone", Some("1")).await.unwrap_err(),
         reading.dispatch(1).await.map(drop).unwrap_err(),
-        reading.claim(1).await.map(drop).unwrap_err(),
+        reading.claim(&request).await.map(drop).unwrap_err(),
+        reading.end_claims(request.worker, &[]).await.unwrap_err(),
+        reading.beat(request.worker).await.unwrap_err(),
+        reading.subscribe(&plugin("core"), &pattern("*")).await.map(drop).unwrap_err(),
+        reading.resend(&DeadLetterFilter::default(), 1).await.map(drop).unwrap_err(),
+        reading.drop_dead_letters(&DeadLetterFilter::default(), 1).await.map(drop).unwrap_err(),
+        reading.prune_events(time(9), 1).await.map(drop).unwrap_err(),
+        reading.prune_log(time(9), 1).await.map(drop).unwrap_err(),
     ];
     assert!(refused.iter().all(|error| error.kind == ErrorKind::Bug));
     // Asking was no harm.

@@ -10,8 +10,8 @@ use erp_plugin_storage::copy::{CopyError, CopyReport, Step, copy, verify};
 use erp_plugin_storage::erase::erase;
 use erp_plugin_storage::transfer::{TenantTable, Transfer};
 use erp_plugin_storage::{
-    Change, Entity, ErrorKind, InsertOutcome, Mode, NewRecord, PlatformScope, RestoreOutcome, Storage,
-    TenantState, UpdateOutcome, Violation,
+    Change, DeadLetterFilter, Entity, ErrorKind, InsertOutcome, Mode, NewRecord, PlatformScope,
+    RestoreOutcome, Storage, TenantState, UpdateOutcome, Violation,
 };
 
 use super::series::take;
@@ -219,9 +219,10 @@ pub async fn dispatch_goes_on_where_the_source_stopped(source: Arc<dyn Transfer>
     let (source, target) = (storage(&source), storage(&target));
     let late = [event("order.created", "k", 90), event("order.created", "late", 91)];
     let goes_on = async |storage| {
-        let parked = platform(storage).await.parked(10).await.unwrap();
+        let dead =
+            platform(storage).await.dead_letters(&DeadLetterFilter::default(), None, 10).await.unwrap();
         publish(storage, ALPHA, &late).await;
-        (parked, deliveries(storage).await)
+        (dead, deliveries(storage).await)
     };
     let (ours, theirs) = (goes_on(&source).await, goes_on(&target).await);
     assert!(ours.0.len() == 1 && ours.1.len() > 10, "{ours:?}");

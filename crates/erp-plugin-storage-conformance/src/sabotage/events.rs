@@ -4,8 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{ClaimToken, Delivery};
-use erp_plugin_storage::{DispatchOutcome, Failure, PlatformTransaction, StorageResult};
+use erp_plugin_storage::{
+    ClaimRequest, DeadLetterFilter, DispatchOutcome, Failure, PlatformTransaction, StorageResult, WorkerState,
+};
 
 use crate::intercept::{Interceptor, Opened};
 
@@ -46,9 +49,13 @@ impl NoToken {
 
 #[async_trait]
 impl Interceptor for NoToken {
-    async fn claim(&self, inner: &mut dyn PlatformTransaction, limit: u32) -> StorageResult<Vec<Delivery>> {
-        let claimed = inner.claim(limit).await?;
-        self.claimed.lock().unwrap().extend_from_slice(&claimed);
+    async fn claim(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        request: &ClaimRequest<'_>,
+    ) -> StorageResult<Vec<Vec<Delivery>>> {
+        let claimed = inner.claim(request).await?;
+        self.claimed.lock().unwrap().extend(claimed.iter().flatten().cloned());
         Ok(claimed)
     }
 
@@ -78,8 +85,13 @@ pub(super) struct DoneTakesPlaces(AtomicU32);
 
 #[async_trait]
 impl Interceptor for DoneTakesPlaces {
-    async fn claim(&self, inner: &mut dyn PlatformTransaction, limit: u32) -> StorageResult<Vec<Delivery>> {
-        inner.claim(limit.saturating_sub(self.0.swap(0, Ordering::SeqCst))).await
+    async fn claim(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        request: &ClaimRequest<'_>,
+    ) -> StorageResult<Vec<Vec<Delivery>>> {
+        let streams = request.streams.saturating_sub(self.0.swap(0, Ordering::SeqCst));
+        inner.claim(&ClaimRequest { streams, ..*request }).await
     }
 
     async fn mark_done(&self, opened: &mut Opened, delivery: &Delivery) -> StorageResult<bool> {
@@ -105,9 +117,13 @@ pub(super) fn no_depth(delivery: &mut Delivery) {
 
 #[async_trait]
 impl Interceptor for Claims {
-    async fn claim(&self, inner: &mut dyn PlatformTransaction, limit: u32) -> StorageResult<Vec<Delivery>> {
-        let mut claimed = inner.claim(limit).await?;
-        claimed.iter_mut().for_each(self.0);
+    async fn claim(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        request: &ClaimRequest<'_>,
+    ) -> StorageResult<Vec<Vec<Delivery>>> {
+        let mut claimed = inner.claim(request).await?;
+        claimed.iter_mut().flatten().for_each(self.0);
         Ok(claimed)
     }
 }
@@ -126,7 +142,7 @@ impl Interceptor for DispatchesAll {
     }
 }
 
-/// The first failure sets a delivery aside.
+/// The first failure is for good.
 pub(super) struct NoSecondAttempt;
 
 #[async_trait]
@@ -136,7 +152,7 @@ impl Interceptor for NoSecondAttempt {
         inner: &mut dyn PlatformTransaction,
         failure: Failure<'_>,
     ) -> StorageResult<bool> {
-        inner.record_failure(Failure { park: true, ..failure }).await
+        inner.record_failure(Failure { retry_at: None, ..failure }).await
     }
 }
 
@@ -146,7 +162,80 @@ pub(super) struct ReleaseCounts;
 #[async_trait]
 impl Interceptor for ReleaseCounts {
     async fn release(&self, inner: &mut dyn PlatformTransaction, delivery: &Delivery) -> StorageResult<bool> {
-        let at = chrono::DateTime::UNIX_EPOCH;
-        inner.record_failure(Failure { delivery, error: "released", park: false, at }).await
+        let at = DateTime::UNIX_EPOCH;
+        inner.record_failure(Failure { delivery, error: "released", at, retry_at: Some(at) }).await
+    }
+}
+
+/// Everything is claimed again, whoever has it.
+pub(super) struct ClaimsAreNobodys;
+
+#[async_trait]
+impl Interceptor for ClaimsAreNobodys {
+    async fn claim(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        request: &ClaimRequest<'_>,
+    ) -> StorageResult<Vec<Vec<Delivery>>> {
+        for state in inner.workers().await? {
+            inner.retire(state).await?;
+        }
+        inner.claim(request).await
+    }
+}
+
+/// What failed is tried again at once.
+pub(super) struct NoDelay;
+
+#[async_trait]
+impl Interceptor for NoDelay {
+    async fn record_failure(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        failure: Failure<'_>,
+    ) -> StorageResult<bool> {
+        inner.record_failure(Failure { retry_at: failure.retry_at.map(|_| failure.at), ..failure }).await
+    }
+}
+
+/// Whoever retires is taken at his word.
+pub(super) struct RetiresTheLiving;
+
+#[async_trait]
+impl Interceptor for RetiresTheLiving {
+    async fn retire(&self, inner: &mut dyn PlatformTransaction, worker: WorkerState) -> StorageResult<bool> {
+        let last = inner.workers().await?.into_iter().find(|state| state.worker == worker.worker);
+        inner.retire(last.unwrap_or(worker)).await
+    }
+}
+
+/// What is sent again is dropped.
+pub(super) struct DropsWhatIsResent;
+
+#[async_trait]
+impl Interceptor for DropsWhatIsResent {
+    async fn resend(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        filter: &DeadLetterFilter,
+        limit: u32,
+    ) -> StorageResult<u64> {
+        inner.drop_dead_letters(filter, limit).await
+    }
+}
+
+/// Dead letters are pruned with the rest.
+pub(super) struct PrunesDeadLetters;
+
+#[async_trait]
+impl Interceptor for PrunesDeadLetters {
+    async fn prune_events(
+        &self,
+        inner: &mut dyn PlatformTransaction,
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> StorageResult<u64> {
+        inner.drop_dead_letters(&DeadLetterFilter::default(), limit).await?;
+        inner.prune_events(before, limit).await
     }
 }

@@ -281,7 +281,13 @@ sabotages! {
     "a delivery forgets its depth": events::Claims(events::no_depth) => events::a_delivery_tells_all_that_was_published;
     "a round of dispatch has no limit": events::DispatchesAll
         => dispatch::a_round_numbers_at_most_its_limit_the_oldest_first;
-    "the first failure sets aside": events::NoSecondAttempt => dispatch::a_failure_leaves_the_delivery_at_the_head;
+    "a stream is in everybody's hands": events::ClaimsAreNobodys => dispatch::a_stream_is_in_one_workers_hands;
+    "a failed delivery is tried again at once": events::NoDelay => dispatch::a_failed_delivery_waits_for_its_time;
+    "the living are retired": events::RetiresTheLiving => workers::a_new_sign_of_life_comes_before_retirement;
+    "what is sent again is dropped": events::DropsWhatIsResent
+        => dead_letters::what_is_sent_again_comes_next_in_its_stream;
+    "dead letters are pruned": events::PrunesDeadLetters => outbox::only_what_was_delivered_is_pruned;
+    "the first failure is for good": events::NoSecondAttempt => dispatch::a_failure_leaves_the_delivery_at_the_head;
     "streams that were worked off take places in a claim": events::DoneTakesPlaces::default()
         => dispatch::streams_that_were_worked_off_take_nobodys_place;
     "a claim given back was an attempt": events::ReleaseCounts

@@ -139,7 +139,15 @@ CREATE TABLE erp_plugin.subscriptions (
     ordinal bigint NOT NULL,
     pattern text NOT NULL,
     own_events boolean NOT NULL,
+    key_field text,
     PRIMARY KEY (tenant_id, plugin, ordinal)
+);
+
+-- What the platform's own subscribers get of every tenant.
+CREATE TABLE erp_plugin.platform_subscriptions (
+    subscriber text COLLATE "C" NOT NULL,
+    pattern text COLLATE "C" NOT NULL,
+    PRIMARY KEY (subscriber, pattern)
 );
 
 CREATE TABLE erp_plugin.plugin_config (
@@ -178,37 +186,45 @@ CREATE TABLE erp_plugin.number_series (
 
 -- Events as published. `xact` is the transaction that published them: of two of which the second saw the first's
 -- commit, the second has the greater one; a negative one came with a copy, before all others. `seq` is given by the
--- dispatcher, one after the other.
+-- dispatcher, one after the other. The platform's own code may write them too, in a transaction of its own that has set
+-- the tenant; tenant_id, event_type, key and payload are enough.
 CREATE TABLE erp_plugin.outbox (
     tenant_id text COLLATE "C" NOT NULL,
-    id uuid NOT NULL,
-    event_type text NOT NULL,
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    event_type text COLLATE "C" NOT NULL CHECK (
+        length(event_type) <= 128 AND event_type ~ '^[a-z0-9_-]+(\.[a-z0-9_-]+){1,7}$'
+    ),
     key text COLLATE "C" NOT NULL,
     payload text NOT NULL,
-    publisher text COLLATE "C" NOT NULL,
-    invocation uuid NOT NULL,
-    ordinal bigint NOT NULL,
+    publisher text COLLATE "C" NOT NULL DEFAULT 'core',
+    invocation uuid NOT NULL DEFAULT gen_random_uuid(),
+    ordinal bigint NOT NULL DEFAULT 0,
     caused_by text,
-    depth bigint NOT NULL,
-    published_at timestamptz NOT NULL,
+    parent uuid,
+    depth bigint NOT NULL DEFAULT 0,
+    published_at timestamptz NOT NULL DEFAULT now(),
     xact bigint NOT NULL DEFAULT (pg_current_xact_id()::text::bigint),
     seq bigint,
     PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX outbox_unnumbered ON erp_plugin.outbox (xact, invocation, ordinal) WHERE seq IS NULL;
+CREATE INDEX outbox_unnumbered ON erp_plugin.outbox (tenant_id, xact, invocation, ordinal) WHERE seq IS NULL;
 CREATE INDEX outbox_numbered ON erp_plugin.outbox (tenant_id, seq) WHERE seq IS NOT NULL;
+CREATE INDEX outbox_seq ON erp_plugin.outbox (seq) WHERE seq IS NOT NULL;
+CREATE INDEX outbox_published ON erp_plugin.outbox (published_at) WHERE seq IS NOT NULL;
 
--- One row: the last number that the dispatcher gave, and the lock of whoever dispatches. It has a key because the
--- backend takes an index for everything.
+-- One row: the last number that the dispatcher gave, the tenant whose turn its last round ended with, and the lock of
+-- whoever dispatches. It has a key because the backend takes an index for everything.
 CREATE TABLE erp_plugin.dispatcher (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
-    last_seq bigint NOT NULL
+    last_seq bigint NOT NULL,
+    last_tenant text COLLATE "C" NOT NULL
 );
-INSERT INTO erp_plugin.dispatcher (last_seq) VALUES (0);
+INSERT INTO erp_plugin.dispatcher (last_seq, last_tenant) VALUES (0, '');
 
 -- Where each stream (tenant, plugin, key) stands. Written by the dispatcher and by those who claim, never by the
 -- transaction of a handler: it would fail to serialize whenever its stream grew meanwhile. `waiting` is the number of
--- an event of which a delivery waited the last time that anybody looked, and NULL when none did.
+-- an event of which a delivery waited the last time that anybody looked, and NULL when none did; `claimed_by` the worker
+-- that has the stream in hand; `retry_at` when its head is to be tried again, which failed at `failed_at`.
 CREATE TABLE erp_plugin.streams (
     tenant_id text COLLATE "C" NOT NULL,
     plugin text COLLATE "C" NOT NULL,
@@ -216,9 +232,16 @@ CREATE TABLE erp_plugin.streams (
     last_number bigint NOT NULL,
     waiting bigint,
     token bigint NOT NULL,
+    claimed_by uuid,
+    retry_at timestamptz,
+    failed_at timestamptz,
     PRIMARY KEY (tenant_id, plugin, key)
 );
-CREATE INDEX streams_waiting ON erp_plugin.streams (tenant_id, waiting, plugin, key) WHERE waiting IS NOT NULL;
+CREATE INDEX streams_waiting ON erp_plugin.streams (tenant_id, waiting, plugin, key)
+    WHERE waiting IS NOT NULL AND claimed_by IS NULL AND retry_at IS NULL;
+CREATE INDEX streams_claimed ON erp_plugin.streams (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX streams_retry ON erp_plugin.streams (retry_at) WHERE retry_at IS NOT NULL;
+CREATE INDEX streams_failed ON erp_plugin.streams (failed_at) WHERE retry_at IS NOT NULL;
 
 CREATE TABLE erp_plugin.deliveries (
     tenant_id text COLLATE "C" NOT NULL,
@@ -227,7 +250,7 @@ CREATE TABLE erp_plugin.deliveries (
     number bigint NOT NULL,
     event uuid NOT NULL,
     seq bigint NOT NULL,
-    status text COLLATE "C" NOT NULL CHECK (status IN ('pending', 'done', 'parked')),
+    status text COLLATE "C" NOT NULL CHECK (status IN ('pending', 'done', 'dead', 'dropped')),
     token bigint NOT NULL,
     attempts bigint NOT NULL,
     last_error text,
@@ -235,7 +258,8 @@ CREATE TABLE erp_plugin.deliveries (
     PRIMARY KEY (tenant_id, plugin, key, number)
 );
 CREATE INDEX deliveries_pending ON erp_plugin.deliveries (tenant_id, plugin, key, number) WHERE status = 'pending';
-CREATE INDEX deliveries_parked ON erp_plugin.deliveries (seq, tenant_id, plugin) WHERE status = 'parked';
+CREATE INDEX deliveries_dead ON erp_plugin.deliveries (seq, tenant_id, plugin) WHERE status = 'dead';
+CREATE INDEX deliveries_event ON erp_plugin.deliveries (tenant_id, event);
 
 -- One row: the tenant whose turn the last round of claims ended with.
 CREATE TABLE erp_plugin.claim_turn (
@@ -243,6 +267,12 @@ CREATE TABLE erp_plugin.claim_turn (
     last_tenant text COLLATE "C" NOT NULL
 );
 INSERT INTO erp_plugin.claim_turn (last_tenant) VALUES ('');
+
+-- Those who work off deliveries, and their signs of life.
+CREATE TABLE erp_plugin.workers (
+    id uuid NOT NULL PRIMARY KEY,
+    beat bigint NOT NULL
+);
 
 CREATE TABLE erp_plugin.invocations (
     tenant_id text COLLATE "C" NOT NULL,
@@ -337,6 +367,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.active_versions,
     erp_plugin.system_config,
     erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,
+    erp_plugin.workers, erp_plugin.platform_subscriptions,
     erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles,
     erp_plugin.role_assignments, erp_plugin.invocations, erp_plugin.log_lines
     TO {worker};

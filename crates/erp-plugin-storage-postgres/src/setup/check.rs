@@ -122,8 +122,8 @@ async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupEr
              ($1, 'SELECT INSERT UPDATE DELETE', 'subscriptions plugin_config roles role_assignments'),
              ($2, 'SELECT', 'entities'),
              ($2, 'SELECT INSERT UPDATE DELETE', 'tenants components plugin_versions system_config outbox dispatcher \
-                 streams deliveries claim_turn activations subscriptions plugin_config roles role_assignments \
-                 invocations log_lines')
+                 streams deliveries claim_turn workers platform_subscriptions activations subscriptions plugin_config \
+                 roles role_assignments invocations log_lines')
          ), tables AS (
              SELECT c.oid, c.relname::text AS name, pg_get_userbyid(c.relowner)::text AS owner
              FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -90,7 +90,15 @@ CREATE TABLE subscriptions (
     ordinal INTEGER NOT NULL,
     pattern TEXT NOT NULL,
     own_events INTEGER NOT NULL,
+    key_field TEXT,
     PRIMARY KEY (tenant_id, plugin, ordinal)
+) STRICT, WITHOUT ROWID;
+
+-- What the platform's own subscribers get of every tenant.
+CREATE TABLE platform_subscriptions (
+    subscriber TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    PRIMARY KEY (subscriber, pattern)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE plugin_config (
@@ -132,38 +140,53 @@ CREATE TABLE system_config (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Events as published. Rows come in the order of the commits, because there is one writer.
+-- Events as published. Rows come in the order of the commits, because there is one writer. The platform's own code may
+-- write them too, in a transaction of its own; tenant_id, event_type, key and payload are enough.
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY,
     tenant_id TEXT NOT NULL,
-    id BLOB NOT NULL,
-    event_type TEXT NOT NULL,
+    id BLOB NOT NULL DEFAULT (randomblob(16)) CHECK (length(id) = 16),
+    event_type TEXT NOT NULL CHECK (
+        length(event_type) <= 128 AND event_type GLOB '?*.?*' AND event_type NOT GLOB '*[^a-z0-9_.-]*'
+        AND event_type NOT GLOB '.*' AND event_type NOT GLOB '*.' AND event_type NOT GLOB '*..*'
+        AND event_type NOT GLOB '*.*.*.*.*.*.*.*.*'
+    ),
     key TEXT NOT NULL,
     payload TEXT NOT NULL,
-    publisher TEXT NOT NULL,
-    invocation BLOB NOT NULL,
-    ordinal INTEGER NOT NULL,
+    publisher TEXT NOT NULL DEFAULT 'core',
+    invocation BLOB NOT NULL DEFAULT (randomblob(16)) CHECK (length(invocation) = 16),
+    ordinal INTEGER NOT NULL DEFAULT 0,
     caused_by TEXT,
-    depth INTEGER NOT NULL,
-    published_at INTEGER NOT NULL,
-    numbered INTEGER NOT NULL
+    parent BLOB,
+    depth INTEGER NOT NULL DEFAULT 0,
+    published_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000000 AS INTEGER)),
+    numbered INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX outbox_unnumbered ON outbox (seq) WHERE numbered = 0;
-CREATE INDEX outbox_tenant ON outbox (tenant_id);
+CREATE INDEX outbox_unnumbered ON outbox (tenant_id, seq) WHERE numbered = 0;
+CREATE UNIQUE INDEX outbox_id ON outbox (tenant_id, id);
+CREATE INDEX outbox_published ON outbox (published_at) WHERE numbered = 1;
 
--- Where each stream (tenant, plugin, key) stands. Deliveries are ended strictly in order, so those before `head` are
--- ended, those from `head` to `last_number` wait, and `head_event` (the outbox row of `head`) is absent when none does.
+-- Where each stream (tenant, plugin, key) stands. `head_event` is the outbox row of its first pending delivery, absent
+-- when none is; `claimed_by` the worker that has it in hand; `retry_at` when its head is to be tried again, which failed
+-- at `failed_at`.
 CREATE TABLE streams (
     tenant_id TEXT NOT NULL,
     plugin TEXT NOT NULL,
     key TEXT NOT NULL,
     last_number INTEGER NOT NULL,
-    head INTEGER NOT NULL,
     head_event INTEGER,
     token INTEGER NOT NULL,
+    claimed_by BLOB,
+    retry_at INTEGER,
+    failed_at INTEGER,
     PRIMARY KEY (tenant_id, plugin, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX streams_waiting ON streams (tenant_id, head_event) WHERE head_event IS NOT NULL;
+-- Whatever is asked of it is in it, so that nobody looks at the streams behind.
+CREATE INDEX streams_waiting ON streams (tenant_id, head_event, plugin, key, claimed_by, retry_at)
+    WHERE head_event IS NOT NULL AND claimed_by IS NULL AND retry_at IS NULL;
+CREATE INDEX streams_claimed ON streams (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX streams_retry ON streams (retry_at) WHERE retry_at IS NOT NULL;
+CREATE INDEX streams_failed ON streams (failed_at) WHERE retry_at IS NOT NULL;
 
 CREATE TABLE deliveries (
     tenant_id TEXT NOT NULL,
@@ -171,20 +194,29 @@ CREATE TABLE deliveries (
     key TEXT NOT NULL,
     number INTEGER NOT NULL,
     event INTEGER NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'parked')),
+    status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'dead', 'dropped')),
     token INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
     last_error TEXT,
     failed_at INTEGER,
     PRIMARY KEY (tenant_id, plugin, key, number)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX deliveries_parked ON deliveries (event) WHERE status = 'parked';
+CREATE INDEX deliveries_pending ON deliveries (tenant_id, plugin, key, number) WHERE status = 'pending';
+CREATE INDEX deliveries_dead ON deliveries (event, tenant_id, plugin) WHERE status = 'dead';
+CREATE INDEX deliveries_event ON deliveries (event);
 
--- One row: the tenant whose turn the last round of claims ended with.
-CREATE TABLE claim_turn (
-    last_tenant TEXT NOT NULL
+-- One row: the tenants whose turn the last round of claims and of numbering ended with.
+CREATE TABLE turns (
+    claimed TEXT NOT NULL,
+    numbered TEXT NOT NULL
 ) STRICT;
-INSERT INTO claim_turn VALUES ('');
+INSERT INTO turns VALUES ('', '');
+
+-- Those who work off deliveries, and their signs of life.
+CREATE TABLE workers (
+    id BLOB NOT NULL PRIMARY KEY,
+    beat INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE invocations (
     tenant_id TEXT NOT NULL,

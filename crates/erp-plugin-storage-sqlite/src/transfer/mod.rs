@@ -111,13 +111,13 @@ impl PlatformTransfer for SqlitePlatformTransaction {
 
     async fn last_turn(&mut self) -> StorageResult<String> {
         self.session.read("last turn", |connection| {
-            Ok(connection.query_row("SELECT last_tenant FROM claim_turn", (), |row| row.get(0))?)
+            Ok(connection.query_row("SELECT claimed FROM turns", (), |row| row.get(0))?)
         })
     }
 
     async fn set_last_turn(&mut self, tenant: &str) -> StorageResult<()> {
         self.session.write("set last turn", |connection| {
-            connection.execute("UPDATE claim_turn SET last_tenant = ?1", [tenant])?;
+            connection.execute("UPDATE turns SET claimed = ?1", [tenant])?;
             Ok(())
         })
     }

@@ -56,10 +56,11 @@ pub(super) fn select(table: TenantTable<'_>, after: bool) -> String {
 /// How the rows of a table are written.
 pub(super) fn insert(table: TenantTable<'_>) -> Target {
     if matches!(table, TenantTable::Streams) {
-        // With a minimum SQLite gives the other columns of its row, and where there is none one row of NULL.
-        let sql = "INSERT INTO streams (tenant_id, plugin, key, last_number, token, head, head_event)
-             SELECT ?1, ?2, ?3, ?4, ?5, coalesce(min(number), ?4 + 1), event FROM deliveries
-             WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND status = 'pending'";
+        let sql = "INSERT INTO streams (tenant_id, plugin, key, last_number, token, head_event)
+             SELECT ?1, ?2, ?3, ?4, ?5, (
+                 SELECT event FROM deliveries
+                 WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND status = 'pending' ORDER BY number LIMIT 1
+             )";
         return Target { sql: sql.to_owned(), values: (0..4).collect(), folds: Vec::new() };
     }
     let (mut names, mut parameters) = match table {

@@ -75,7 +75,13 @@ impl Text {
 
     fn manifest(&mut self, manifest: &Manifest) {
         let Manifest { capabilities, subscriptions, entities, config, limits, .. } = manifest;
-        self.section("gets events", subscriptions.iter().map(|pattern| pattern.as_str().to_owned()));
+        self.section(
+            "gets events",
+            subscriptions.iter().map(|own| match &own.key {
+                Some(key) => format!("{} in the order of each {key}", own.pattern.as_str()),
+                None => own.pattern.as_str().to_owned(),
+            }),
+        );
         let entity_access = capabilities.entities.iter().map(|(entity, access)| match access {
             EntityAccess::Read => format!("read {entity}"),
             EntityAccess::Write => format!("write {entity}"),

@@ -1,0 +1,209 @@
+//! Events of every tenant, for whoever runs the platform: what became of them, dead letters, what is kept no longer.
+
+use std::time::Duration;
+
+use erp_plugin_model::event::Delivery;
+use erp_plugin_model::{EventId, TenantId};
+use erp_plugin_storage::{Backlog, DeadLetter, DeadLetterFilter, DeliveryStatus, EventFilter, StoredEvent};
+
+use crate::error::HostResult;
+use crate::host::{Inner, PluginHost};
+
+/// Dead letters sent again or dropped, and events pruned, in one transaction.
+const BATCH: u32 = 500;
+
+/// Events of every tenant. Whether somebody may see them is for the caller to decide.
+pub struct Events<'h> {
+    host: &'h PluginHost,
+}
+
+/// An event, and what became of it.
+#[derive(Clone, Debug)]
+pub struct EventDetails {
+    /// What was published.
+    pub event: StoredEvent,
+    /// What became of it, by subscriber.
+    pub deliveries: Vec<DeliveryStatus>,
+    /// The events that led to it, the first of the chain at last. One that was pruned ends the list.
+    pub chain: Vec<StoredEvent>,
+}
+
+/// How long things are kept; for ever where no time is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Events that were delivered to the end, with their deliveries. Default: 7 days.
+    pub events: Option<Duration>,
+    /// Log lines. Default: 30 days.
+    pub log: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self { events: Some(7 * DAY), log: Some(30 * DAY) }
+    }
+}
+
+/// What was removed because it was kept for long enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Events.
+    pub events: u64,
+    /// Log lines.
+    pub log_lines: u64,
+}
+
+impl Pruned {
+    /// Whether there was no more.
+    pub(crate) fn is_last(self) -> bool {
+        self.events < u64::from(BATCH) && self.log_lines < u64::from(BATCH)
+    }
+}
+
+impl<'h> Events<'h> {
+    pub(crate) fn new(host: &'h PluginHost) -> Self {
+        Self { host }
+    }
+
+    /// At most `limit` events that the dispatcher has seen, in their order from the oldest, or from the newest.
+    pub async fn list(&self, filter: EventFilter, newest: bool, limit: u32) -> HostResult<Vec<StoredEvent>> {
+        self.host
+            .run(|inner| async move {
+                let mut platform = inner.look_at_platform().await?;
+                let events = platform.events(&filter, newest, limit).await?;
+                platform.rollback().await?;
+                Ok(events)
+            })
+            .await
+    }
+
+    /// An event of a tenant, with its deliveries and the events that led to it.
+    pub async fn get(&self, tenant: &str, event: EventId) -> HostResult<Option<EventDetails>> {
+        let tenant = TenantId::parse(tenant)?;
+        self.host.run(|inner| async move { inner.event_details(&tenant, event).await }).await
+    }
+
+    /// What is still to be done, in one tenant or in all.
+    pub async fn backlog(&self, tenant: Option<&str>) -> HostResult<Backlog> {
+        let tenant = tenant.map(TenantId::parse).transpose()?;
+        self.host
+            .run(|inner| async move {
+                let mut platform = inner.look_at_platform().await?;
+                let backlog = platform.backlog(tenant.as_ref()).await?;
+                platform.rollback().await?;
+                Ok(backlog)
+            })
+            .await
+    }
+
+    /// At most `limit` dead letters, the oldest event first, behind this delivery if one is given.
+    pub async fn dead_letters(
+        &self,
+        filter: DeadLetterFilter,
+        after: Option<Delivery>,
+        limit: u32,
+    ) -> HostResult<Vec<DeadLetter>> {
+        self.host
+            .run(|inner| async move {
+                let mut platform = inner.look_at_platform().await?;
+                let letters = platform.dead_letters(&filter, after.as_ref(), limit).await?;
+                platform.rollback().await?;
+                Ok(letters)
+            })
+            .await
+    }
+
+    /// Sends dead letters again, as if they had not been attempted; returns how many. Each is the next of its stream: what
+    /// came after it was handled without it, or waits.
+    pub async fn resend(&self, filter: DeadLetterFilter) -> HostResult<u64> {
+        self.host
+            .run(|inner| async move {
+                let mut sent = 0;
+                loop {
+                    let mut platform = inner.change_platform().await?;
+                    let batch = platform.resend(&filter, BATCH).await?;
+                    platform.commit().await?;
+                    inner.published.notify_one();
+                    sent += batch;
+                    if batch < u64::from(BATCH) {
+                        return Ok(sent);
+                    }
+                }
+            })
+            .await
+    }
+
+    /// Drops dead letters: nobody gets them any more. Returns how many.
+    pub async fn discard(&self, filter: DeadLetterFilter) -> HostResult<u64> {
+        self.host
+            .run(|inner| async move {
+                let mut dropped = 0;
+                loop {
+                    let mut platform = inner.change_platform().await?;
+                    let batch = platform.drop_dead_letters(&filter, BATCH).await?;
+                    platform.commit().await?;
+                    dropped += batch;
+                    if batch < u64::from(BATCH) {
+                        return Ok(dropped);
+                    }
+                }
+            })
+            .await
+    }
+
+    /// Removes what was kept for long enough, in batches. What is undelivered stays, dead letters as well.
+    pub async fn prune(&self, retention: Retention) -> HostResult<Pruned> {
+        self.host.run(|inner| async move { inner.prune(&retention).await }).await
+    }
+}
+
+impl Inner {
+    async fn event_details(&self, tenant: &TenantId, event: EventId) -> HostResult<Option<EventDetails>> {
+        let mut platform = self.look_at_platform().await?;
+        let Some(found) = platform.event(tenant, event).await? else { return Ok(None) };
+        let deliveries = platform.deliveries(tenant, event).await?;
+        let mut chain = Vec::new();
+        let mut parent = found.event.parent;
+        // A chain has a depth; a row that was tampered with might name itself.
+        while let Some(id) = parent
+            && chain.len() <= found.event.depth as usize
+            && let Some(next) = platform.event(tenant, id).await?
+        {
+            parent = next.event.parent;
+            chain.push(next);
+        }
+        platform.rollback().await?;
+        Ok(Some(EventDetails { event: found, deliveries, chain }))
+    }
+
+    /// Removes everything that was kept for long enough.
+    async fn prune(&self, retention: &Retention) -> HostResult<Pruned> {
+        let mut pruned = Pruned::default();
+        loop {
+            let batch = self.prune_some(retention).await?;
+            pruned.events += batch.events;
+            pruned.log_lines += batch.log_lines;
+            if batch.is_last() {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Removes some of what was kept for long enough, and keeps nobody waiting for long.
+    pub(crate) async fn prune_some(&self, retention: &Retention) -> HostResult<Pruned> {
+        let now = self.services.clock.now();
+        let before = |kept: Option<Duration>| now.checked_sub_signed(chrono::Duration::from_std(kept?).ok()?);
+        let mut pruned = Pruned::default();
+        if let Some(before) = before(retention.events) {
+            let mut platform = self.change_platform().await?;
+            pruned.events = platform.prune_events(before, BATCH).await?;
+            platform.commit().await?;
+        }
+        if let Some(before) = before(retention.log) {
+            let mut platform = self.change_platform().await?;
+            pruned.log_lines = platform.prune_log(before, BATCH).await?;
+            platform.commit().await?;
+        }
+        Ok(pruned)
+    }
+}

@@ -1,0 +1,57 @@
+//! [`Workers`]: signs of life, and what becomes of those who give none.
+
+use async_trait::async_trait;
+use erp_plugin_model::WorkerId;
+use erp_plugin_storage::{StorageResult, WorkerState, Workers};
+use rusqlite::Connection;
+
+use crate::error::Result;
+use crate::names::read_uuid;
+use crate::transaction::SqlitePlatformTransaction;
+
+#[async_trait]
+impl Workers for SqlitePlatformTransaction {
+    async fn beat(&mut self, worker: WorkerId) -> StorageResult<()> {
+        self.session.write("beat", |connection| beat(connection, worker))
+    }
+
+    async fn workers(&mut self) -> StorageResult<Vec<WorkerState>> {
+        self.session.read("workers", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, beat, EXISTS (SELECT 1 FROM streams WHERE claimed_by = workers.id) FROM workers ORDER BY id",
+            )?;
+            let mut rows = statement.query(())?;
+            let mut workers = Vec::new();
+            while let Some(row) = rows.next()? {
+                let worker = WorkerId(read_uuid(row, 0)?);
+                workers.push(WorkerState { worker, beat: row.get(1)?, is_busy: row.get(2)? });
+            }
+            Ok(workers)
+        })
+    }
+
+    async fn retire(&mut self, worker: WorkerState) -> StorageResult<bool> {
+        self.session.write_long("retire", |connection| {
+            let id = &worker.worker.0.as_bytes()[..];
+            let gone = connection
+                .prepare_cached("DELETE FROM workers WHERE id = ?1 AND beat = ?2")?
+                .execute((id, worker.beat))?;
+            if gone > 0 {
+                connection
+                    .prepare_cached("UPDATE streams SET claimed_by = NULL WHERE claimed_by = ?1")?
+                    .execute([id])?;
+            }
+            Ok(gone > 0)
+        })
+    }
+}
+
+/// A sign of life.
+pub(crate) fn beat(connection: &Connection, worker: WorkerId) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO workers (id, beat) VALUES (?1, 1) ON CONFLICT DO UPDATE SET beat = beat + 1",
+        )?
+        .execute([&worker.0.as_bytes()[..]])?;
+    Ok(())
+}
