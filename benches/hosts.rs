@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use erp_plugin::{
     EngineOptions, Identity, InstallOptions, Limits, PermissionSet, PluginHost, RolePermissions, SystemClock,
-    SystemIds, TenantId, UserId,
+    SystemIds, TenantId, TenantLimits, UserId, WorkerOptions,
 };
 use erp_plugin_host_api::{Caller, Cause, Invocation, InvocationContext, NoHooks, PublishRight, Services};
 use erp_plugin_model::event::Publisher;
@@ -108,10 +108,17 @@ impl BenchHost {
         Self::on_a_file(guest_with(&MANIFEST.replace("history = false\n", ""))?)
     }
 
+    /// One that gets events, on any database, which must be new.
+    pub(crate) fn subscribing(url: &str, options: WorkerOptions) -> anyhow::Result<Self> {
+        let manifest =
+            MANIFEST.replace("[entities.item]", "[[subscriptions]]\nevent = \"load.noop\"\n[entities.item]");
+        Self::with(Self::runtime(2)?, url, guest_with(&manifest)?, options)
+    }
+
     fn on_a_file(guest: Vec<u8>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let url = format!("sqlite:{}", folder.path().join("bench.db").display());
-        let host = Self::with(Self::runtime(2)?, &url, guest)?;
+        let host = Self::with(Self::runtime(2)?, &url, guest, WorkerOptions::default())?;
         Ok(Self { _folder: Some(folder), ..host })
     }
 
@@ -121,16 +128,38 @@ impl BenchHost {
 
     /// On any database, which must be new.
     pub(crate) fn on(runtime: tokio::runtime::Runtime, url: &str) -> anyhow::Result<Self> {
-        Self::with(runtime, url, guest()?)
+        Self::with(runtime, url, guest()?, WorkerOptions::default())
     }
 
-    fn with(runtime: tokio::runtime::Runtime, url: &str, guest: Vec<u8>) -> anyhow::Result<Self> {
+    fn with(
+        runtime: tokio::runtime::Runtime,
+        url: &str,
+        guest: Vec<u8>,
+        worker: WorkerOptions,
+    ) -> anyhow::Result<Self> {
+        Self::with_limits(runtime, url, guest, worker, generous())
+    }
+
+    /// In memory, with other limits.
+    pub(crate) fn limited(limits: Limits) -> anyhow::Result<Self> {
+        Self::with_limits(Self::runtime(2)?, "sqlite::memory:", guest()?, WorkerOptions::default(), limits)
+    }
+
+    fn with_limits(
+        runtime: tokio::runtime::Runtime,
+        url: &str,
+        guest: Vec<u8>,
+        worker: WorkerOptions,
+        limits: Limits,
+    ) -> anyhow::Result<Self> {
         let mut identity = Identity::user(TenantId::parse("acme")?, UserId::parse("ada")?);
         identity.roles.push("all".to_owned());
         let host = runtime.block_on(async {
             let host = erp_plugin::host(url)
                 .await?
-                .limits(generous())
+                .limits(limits)
+                .tenant_limits(TenantLimits { fuel_per_minute: u64::MAX, ..TenantLimits::default() })
+                .worker(worker)
                 .authorizer(RolePermissions::new().grant("all", ["*"]))
                 .runtime(runtime.handle().clone())
                 .build()

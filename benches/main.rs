@@ -9,6 +9,7 @@ mod compare;
 mod fuel_overhead;
 mod history;
 mod hosts;
+mod outbox;
 mod p01_call;
 mod p02_sandbox;
 mod p06_host_call;
@@ -18,7 +19,11 @@ mod p09_event;
 mod p10_get;
 mod p11_query;
 mod p12_concurrency;
+mod p22_events;
+mod p23_batches;
 mod p24_postgres;
+mod p25_neighbour;
+mod p26_stop;
 
 type Bench = fn() -> anyhow::Result<()>;
 
@@ -34,7 +39,11 @@ const BENCHES: &[(&str, Bench)] = &[
     ("p10_get", p10_get::run),
     ("p11_query", p11_query::run),
     ("p12_concurrency", p12_concurrency::run),
+    ("p22_events", p22_events::run),
+    ("p23_batches", p23_batches::run),
     ("p24_postgres", p24_postgres::run),
+    ("p25_neighbour", p25_neighbour::run),
+    ("p26_stop", p26_stop::run),
 ];
 
 fn main() -> anyhow::Result<()> {

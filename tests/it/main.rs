@@ -7,6 +7,7 @@ mod atomicity;
 mod bad_input;
 mod brief;
 mod compiling;
+mod crash;
 mod delivery;
 mod demo;
 mod events;

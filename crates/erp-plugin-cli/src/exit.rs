@@ -62,6 +62,7 @@ fn meaning(cause: &(dyn std::error::Error + 'static)) -> Option<(Exit, ErrorCode
             | HostFailure::Name(_)
             | HostFailure::Lifecycle { .. } => Exit::Refused,
             HostFailure::Refused(_)
+            | HostFailure::Busy(_)
             | HostFailure::Schema(_)
             | HostFailure::Storage(_)
             | HostFailure::ShuttingDown => Exit::Failed,
@@ -99,7 +100,9 @@ pub(crate) fn line(error: &Error) -> String {
 
 fn words(cause: &(dyn std::error::Error + 'static)) -> String {
     match (cause.downcast_ref::<HostError>(), cause.downcast_ref::<HostFailure>()) {
-        (Some(error), _) | (None, Some(HostFailure::Refused(error))) => error.message.clone(),
+        (Some(error), _) | (None, Some(HostFailure::Refused(error) | HostFailure::Busy(error))) => {
+            error.message.clone()
+        }
         (None, _) => cause.to_string(),
     }
 }

@@ -186,7 +186,7 @@ impl Invocation {
             started: Instant::now(),
             deadline,
             transaction: None,
-            writer_watch: Arc::new(WriterWatch::new()),
+            writer_watch: Arc::default(),
         }
     }
 

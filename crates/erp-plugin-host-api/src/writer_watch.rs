@@ -12,11 +12,14 @@ pub struct WriterWatch {
     until: AtomicU64,
 }
 
-impl WriterWatch {
-    pub(crate) fn new() -> Self {
+impl Default for WriterWatch {
+    /// It is not held.
+    fn default() -> Self {
         Self { base: Instant::now(), until: AtomicU64::new(0) }
     }
+}
 
+impl WriterWatch {
     pub(crate) fn note(&self, until: Option<Instant>) {
         let nanos = until.map_or(0, |until| {
             u64::try_from(until.saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX).max(1)

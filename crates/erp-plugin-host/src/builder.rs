@@ -9,6 +9,7 @@ use erp_plugin_runtime::{CodeCache, Compiler, Engine, EngineOptions, InProcessCo
 use erp_plugin_storage::Storage;
 use tokio::runtime::Handle;
 
+use crate::budget::TenantLimits;
 use crate::delivery::WorkerOptions;
 use crate::error::HostResult;
 use crate::executor::Executor;
@@ -25,6 +26,7 @@ pub struct PluginHostBuilder {
     pub(crate) caps: Option<Limits>,
     pub(crate) bare_components: bool,
     pub(crate) retry_caps: RetryCaps,
+    pub(crate) tenant_limits: TenantLimits,
     pub(crate) worker: WorkerOptions,
     runtime: Option<Handle>,
     threads: Option<usize>,
@@ -44,6 +46,7 @@ impl PluginHostBuilder {
             caps: None,
             bare_components: true,
             retry_caps: RetryCaps::default(),
+            tenant_limits: TenantLimits::default(),
             worker: WorkerOptions::default(),
             runtime: None,
             threads: None,
@@ -103,6 +106,13 @@ impl PluginHostBuilder {
     #[must_use]
     pub fn retry_caps(mut self, caps: RetryCaps) -> Self {
         self.retry_caps = caps;
+        self
+    }
+
+    /// What one tenant may have of the host, all of its invocations together.
+    #[must_use]
+    pub fn tenant_limits(mut self, limits: TenantLimits) -> Self {
+        self.tenant_limits = limits;
         self
     }
 

@@ -43,6 +43,9 @@ pub enum HostFailure {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Too much is asked for at once, or in this minute: nothing was done, and it may be tried again.
+    #[error(transparent)]
+    Busy(HostError),
     /// The host is shutting down.
     #[error("the host is shutting down; nothing was done")]
     ShuttingDown,
@@ -54,7 +57,7 @@ impl HostFailure {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Load(_) | Self::Manifest(_) | Self::Name(_) => ErrorCode::InvalidInput,
-            Self::Refused(error) | Self::Lifecycle { error, .. } => error.code,
+            Self::Refused(error) | Self::Busy(error) | Self::Lifecycle { error, .. } => error.code,
             Self::Schema(_) => ErrorCode::Rejected,
             Self::Storage(error) => error.to_host_error().code,
             Self::ShuttingDown => ErrorCode::Unavailable,

@@ -41,6 +41,11 @@ impl Executor {
         Ok(Self { handle, own: None })
     }
 
+    /// How many tasks can run at once.
+    pub(crate) fn threads(&self) -> usize {
+        self.handle.metrics().num_workers()
+    }
+
     /// Begins a task that goes on for as long as it likes.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,

@@ -20,8 +20,10 @@ use erp_plugin_storage::{
 use tokio::sync::Notify;
 
 use crate::activation::Activations;
+use crate::budget::Budgets;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
+use crate::cpu::Cpu;
 use crate::delivery::{DrainReport, HandlerFuture, Received, Subscribed, WorkerHandle, WorkerOptions};
 use crate::departure::{ArchivedPlugin, PluginState, PurgedPlugin};
 use crate::edge::Records;
@@ -55,6 +57,8 @@ pub(crate) struct Inner {
     pub(crate) catalog: Catalog,
     pub(crate) activations: Activations,
     pub(crate) slots: Slots,
+    pub(crate) cpu: Cpu,
+    pub(crate) budgets: Budgets,
     pub(crate) known_tenants: KnownTenants,
     pub(crate) limits: Limits,
     pub(crate) caps: Limits,
@@ -114,7 +118,8 @@ impl PluginHost {
             Some(stored) => Arc::clone(stored) as Arc<dyn Authorizer>,
             None => builder.authorizer,
         };
-        let slots = Slots::new(loader.engine().options().sandboxes);
+        let budgets = Budgets::new(builder.tenant_limits.fuel_per_minute);
+        let slots = Slots::new(loader.engine().options().sandboxes, builder.tenant_limits);
         let inner = Inner {
             caps: builder.caps.unwrap_or_else(|| builder.limits.clone()),
             services: builder.services,
@@ -124,6 +129,8 @@ impl PluginHost {
             catalog: Catalog::default(),
             activations: Activations::default(),
             slots,
+            cpu: Cpu::new(executor.threads()),
+            budgets,
             known_tenants: KnownTenants::default(),
             limits: builder.limits,
             bare_components: builder.bare_components,

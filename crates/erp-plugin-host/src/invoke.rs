@@ -14,7 +14,7 @@ use erp_plugin_storage::{ActivationState, ErrorKind, Mode, StorageError, Subscri
 
 use crate::activation::{self, Active};
 use crate::catalog::Installed;
-use crate::error::HostResult;
+use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
 use crate::report::{InvocationReport, is_platform_fault};
 
@@ -80,7 +80,8 @@ impl Inner {
         let identity = Arc::new(identity);
         let mut loaded = self.load(&active.plugin).await?;
         let limits = self.limits_for(&active.plugin, &export);
-        let _permit = self.slots.acquire(&tenant).await?;
+        self.budgets.check(&tenant, Instant::now()).map_err(HostFailure::Busy)?;
+        let _permit = self.slots.acquire(&tenant).await.map_err(HostFailure::Busy)?;
         let deadline = Instant::now() + limits.deadline();
         let mut earlier_fuel = 0;
         let mut attempt = 1;
@@ -99,7 +100,10 @@ impl Inner {
                     deadline,
                 },
             );
-            let Called { mut invocation, result, measured } = loaded.call(invocation, &export).await;
+            let writer = Arc::clone(invocation.writer_watch());
+            let called = self.cpu.computing(&tenant, &writer, loaded.call(invocation, &export)).await;
+            let Called { mut invocation, result, measured } = called;
+            self.budgets.charge(&tenant, measured.fuel, Instant::now());
             let mut again = Again::default();
             let (mut result, ended) = match result {
                 Ok(answer) => (answer.map_err(|text| guest_error(&text)), None),
@@ -150,7 +154,7 @@ impl Inner {
         let system_config = self.system_config().await?;
         let caller = activation::caller(plugin, &self.catalog, &[], &system_config);
         let limits = self.limits_for(plugin, &export);
-        let _permit = self.slots.acquire(tenant).await?;
+        let _permit = self.slots.acquire(tenant).await.map_err(HostFailure::Busy)?;
         let mut invocation = Invocation::begin(
             self.services.clone(),
             InvocationContext {
@@ -175,7 +179,9 @@ impl Inner {
                 transaction.declare(schema).await?;
             }
         }
-        let called = self.load(plugin).await?.call(invocation, &export).await;
+        let writer = Arc::clone(invocation.writer_watch());
+        let loaded = self.load(plugin).await?;
+        let called = self.cpu.computing(tenant, &writer, loaded.call(invocation, &export)).await;
         // Dropping the invocation rolls it back without a trace.
         Ok(match called.result {
             Ok(answer) => answer.map_err(|text| guest_error(&text)),

@@ -10,9 +10,11 @@
 
 mod activation;
 mod bare;
+mod budget;
 mod builder;
 mod catalog;
 mod config;
+mod cpu;
 mod delivery;
 mod departure;
 mod edge;
@@ -31,6 +33,7 @@ mod slots;
 mod tenants;
 
 pub use bare::plugin_name_from_file;
+pub use budget::TenantLimits;
 pub use builder::PluginHostBuilder;
 pub use delivery::{DeadDelivery, DrainReport, HandlerFuture, Received, WorkerHandle, WorkerOptions};
 pub use departure::{ArchivedPlugin, PluginState, PurgedPlugin};

@@ -1,6 +1,7 @@
 //! Who may have a sandbox: a bounded number per tenant, and round-robin by tenant among those who wait for one.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,15 +9,22 @@ use erp_plugin_model::{ErrorCode, HostError, TenantId, TenantQueue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-/// How many invocations of one tenant run at once.
-const PER_TENANT: usize = 16;
+use crate::budget::TenantLimits;
+
 /// How long an invocation waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The sandboxes of a host.
 pub(crate) struct Slots {
     shared: Arc<Shared>,
-    tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+    limits: TenantLimits,
+    tenants: Mutex<HashMap<TenantId, Arc<Line>>>,
+}
+
+/// Those of one tenant.
+struct Line {
+    running: Arc<Semaphore>,
+    waiting: AtomicUsize,
 }
 
 struct Shared {
@@ -39,9 +47,9 @@ struct SlotGuard {
 }
 
 impl Slots {
-    pub(crate) fn new(sandboxes: u32) -> Self {
+    pub(crate) fn new(sandboxes: u32, limits: TenantLimits) -> Self {
         let state = State { free: sandboxes, waiting: TenantQueue::default() };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state) }), tenants: Mutex::default() }
+        Self { shared: Arc::new(Shared { state: Mutex::new(state) }), limits, tenants: Mutex::default() }
     }
 
     pub(crate) async fn acquire(&self, tenant: &TenantId) -> Result<Permit, HostError> {
@@ -50,20 +58,13 @@ impl Slots {
             let seconds = PATIENCE.as_secs();
             HostError::new(ErrorCode::Unavailable, format!("{what} for {seconds} s; try again later"))
         };
-        let semaphore = {
-            let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-            match tenants.get(tenant) {
-                Some(semaphore) => Arc::clone(semaphore),
-                None => {
-                    let semaphore = Arc::new(Semaphore::new(PER_TENANT));
-                    tenants.insert(tenant.clone(), Arc::clone(&semaphore));
-                    semaphore
-                }
-            }
-        };
+        let line = self.line(tenant);
+        let _place = Place::in_line(&line, tenant, &self.limits)?;
         // The semaphore is never closed: what fails is the time.
-        let Ok(Ok(own)) = tokio::time::timeout_at(give_up, semaphore.acquire_owned()).await else {
-            return Err(busy(format!("tenant {tenant} has had {PER_TENANT} invocations running")));
+        let permit = Arc::clone(&line.running).acquire_owned();
+        let Ok(Ok(own)) = tokio::time::timeout_at(give_up, permit).await else {
+            let running = self.limits.concurrent;
+            return Err(busy(format!("tenant {tenant} has had {running} invocations running")));
         };
         let waiting = {
             let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,6 +81,45 @@ impl Slots {
             Ok(Ok(slot)) => Ok(Permit { _slot: slot, _tenant: own }),
             Ok(Err(_)) | Err(_) => Err(busy("every sandbox has been busy".to_owned())),
         }
+    }
+
+    fn line(&self, tenant: &TenantId) -> Arc<Line> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = tenants.get(tenant) {
+            return Arc::clone(line);
+        }
+        let running = Arc::new(Semaphore::new(self.limits.concurrent.max(1)));
+        let line = Arc::new(Line { running, waiting: AtomicUsize::new(0) });
+        tenants.insert(tenant.clone(), Arc::clone(&line));
+        line
+    }
+}
+
+/// A place in a tenant's line, counted until it is dropped.
+struct Place<'l> {
+    line: &'l Line,
+}
+
+impl<'l> Place<'l> {
+    fn in_line(line: &'l Line, tenant: &TenantId, limits: &TenantLimits) -> Result<Self, HostError> {
+        let before = line.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Self { line };
+        let queued = limits.queued;
+        if before >= queued.max(1) {
+            return Err(HostError::new(
+                ErrorCode::Unavailable,
+                format!(
+                    "tenant {tenant} has {before} invocations waiting, {queued} are allowed; try again in a second"
+                ),
+            ));
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.line.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -113,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slot_goes_to_the_tenant_whose_turn_it_is() {
-        let slots = Arc::new(Slots::new(1));
+        let slots = Arc::new(Slots::new(1, TenantLimits::default()));
         let first = slots.acquire(&tenant("a")).await.unwrap();
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
         for (count, name) in ["a", "a", "b"].into_iter().enumerate() {
@@ -139,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_with_a_hint_and_loses_no_slot() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, TenantLimits::default());
         let held = slots.acquire(&tenant("a")).await.unwrap();
         let error = slots.acquire(&tenant("b")).await.err().unwrap();
         assert_eq!(error.code, ErrorCode::Unavailable);
@@ -149,12 +189,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_tenant_does_not_get_every_slot() {
-        let slots = Slots::new(100);
+        let slots = Slots::new(100, TenantLimits::default());
         let mut held = Vec::new();
-        for _ in 0..PER_TENANT {
+        for _ in 0..TenantLimits::default().concurrent {
             held.push(slots.acquire(&tenant("a")).await.unwrap());
         }
         assert!(slots.acquire(&tenant("a")).await.is_err());
         assert!(slots.acquire(&tenant("b")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_is_too_long_takes_nobody_more() {
+        let limits = TenantLimits { concurrent: 1, queued: 2, ..TenantLimits::default() };
+        let slots = Slots::new(100, limits);
+        let (a, b) = (tenant("a"), tenant("b"));
+        let _held = slots.acquire(&a).await.unwrap();
+        let (first, second) = (slots.acquire(&a), slots.acquire(&a));
+        let more = async {
+            tokio::task::yield_now().await;
+            (slots.acquire(&a).await.err().unwrap(), slots.acquire(&b).await.is_ok())
+        };
+        let (.., (refused, other)) = tokio::join!(first, second, more);
+        let text = "unavailable: tenant a has 2 invocations waiting, 2 are allowed; try again in a second";
+        assert_eq!((refused.to_string().as_str(), other), (text, true));
     }
 }

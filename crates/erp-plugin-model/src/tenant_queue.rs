@@ -46,6 +46,20 @@ impl<T> TenantQueue<T> {
         Some(waiter)
     }
 
+    /// Takes the first of the tenant whose turn it is among those of whom this is true; the others keep their turns.
+    pub fn pop_where(&mut self, mut may: impl FnMut(&TenantId) -> bool) -> Option<T> {
+        let at = self.turns.iter().position(&mut may)?;
+        let tenant = self.turns.remove(at)?;
+        self.turns.push_front(tenant);
+        self.pop()
+    }
+
+    /// How many of a tenant wait.
+    #[must_use]
+    pub fn len_of(&self, tenant: &TenantId) -> usize {
+        self.lines.get(tenant).map_or(0, VecDeque::len)
+    }
+
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -74,5 +88,19 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, ["a1", "b1", "a2", "a3"]);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn who_may_not_keeps_the_turn() {
+        let (a, b) = (TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
+        let mut queue = TenantQueue::default();
+        for tenant in [&a, &a, &b, &b] {
+            queue.push(tenant, tenant.to_string());
+        }
+        assert_eq!((queue.len_of(&a), queue.len_of(&b)), (2, 2));
+        assert_eq!(queue.pop_where(|tenant| *tenant == b).as_deref(), Some("b"));
+        assert_eq!(queue.pop().as_deref(), Some("a"));
+        assert_eq!(queue.pop_where(|_| false), None);
+        assert_eq!((queue.len(), queue.len_of(&b)), (2, 1));
     }
 }

@@ -38,7 +38,8 @@ pub use erp_plugin_host::{
     ArchivedPlugin, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events, HandlerFuture,
     HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep, PluginHost,
     PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, Received, Records, Retention,
-    SchemaPlan, SchemaStatus, WorkerHandle, WorkerOptions, WrittenRecord, plugin_name_from_file,
+    SchemaPlan, SchemaStatus, TenantLimits, WorkerHandle, WorkerOptions, WrittenRecord,
+    plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,

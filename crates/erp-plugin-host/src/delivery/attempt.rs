@@ -24,7 +24,8 @@ enum Attempt {
         fuel: u64,
         error: HostError,
     },
-    /// The plugin was disabled in this moment, or the tenant suspended: it waits until that is over.
+    /// The plugin was disabled in this moment, or the tenant suspended, or has used up its minute: it waits until that is
+    /// over.
     Left,
 }
 
@@ -119,6 +120,8 @@ impl Inner {
                 fuel: 0,
                 error: HostError::new(ErrorCode::Unavailable, error.to_string()),
             }),
+            // It waits for its tenant's turn.
+            Err(HostFailure::Busy(_)) => Ok(Attempt::Left),
             other => other,
         }
     }

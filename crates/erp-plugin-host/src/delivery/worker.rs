@@ -24,8 +24,6 @@ use crate::host::{Inner, PluginHost};
 
 /// Events numbered in one go.
 const DISPATCH_BATCH: u32 = 256;
-/// The most deliveries of one stream that are claimed in one go.
-const STREAM_BATCH: u32 = 64;
 /// How long a stream is worked on in one go: others wait for their turn.
 const STREAM_TURN: Duration = Duration::from_millis(100);
 /// How long a worker looks for more while it has something in hand.
@@ -40,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct WorkerOptions {
     /// The most streams in hand. Default: 32.
     pub streams: u32,
+    /// The most deliveries of one stream that are claimed in one go. Default: 64.
+    pub batch: u32,
     /// The most streams of one tenant that are claimed in one go. One that has as many in hand gets no more. Default: 8.
     pub streams_per_tenant: u32,
     /// How often it is looked for what other processes have published when there is nothing to do. Default: 250 ms.
@@ -54,6 +54,7 @@ impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
             streams: 32,
+            batch: 64,
             streams_per_tenant: 8,
             poll: Duration::from_millis(250),
             lease: Duration::from_secs(10),
@@ -282,7 +283,7 @@ impl Worker {
             worker: self.id,
             at: due,
             streams: room,
-            batch: STREAM_BATCH,
+            batch: self.options.batch,
             per_tenant: self.options.streams_per_tenant,
             full: &full,
             subscribers: &self.inner.subscribed.names(),
@@ -307,14 +308,16 @@ impl Worker {
         Ok(found)
     }
 
-    /// The tenants that have as much in hand as they may.
+    /// The tenants that have as much in hand as they may, or have used up their minute.
     fn full(&self) -> Vec<TenantId> {
         let mut counts: HashMap<&TenantId, u32> = HashMap::new();
         for delivery in self.in_hand.values() {
             *counts.entry(&delivery.tenant).or_default() += 1;
         }
         let full = counts.into_iter().filter(|(_, count)| *count >= self.options.streams_per_tenant);
-        full.map(|(tenant, _)| tenant.clone()).collect()
+        let mut full: Vec<TenantId> = full.map(|(tenant, _)| tenant.clone()).collect();
+        full.extend(self.inner.budgets.used_up(Instant::now()));
+        full
     }
 
     /// Waits until a task has ended, for as long as no sign of life is due.
