@@ -6,10 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use erp_plugin::limits::TABLE;
 use erp_plugin::usage::Usage;
-use erp_plugin::{FailureKind, HookPoint, HookRunner, HookVerdict, InvocationReport, Limits};
+use erp_plugin::{
+    ErrorCode, FailureKind, HookPoint, HookRunner, HookVerdict, InvocationReport, Limits, TenantLimits,
+};
 use erp_plugin_model::EntityRef;
 use erp_plugin_storage::Transaction;
-use erp_plugin_tests::{ONE_WRITER, Platform, guests, only_on_sqlite, sample};
+use erp_plugin_tests::{ONE_WRITER, Platform, TENANT, guests, only_on_sqlite, sample, system_of};
 use serde_json::{Value as Json, json};
 
 /// More fuel than can be burnt, and time enough: what ends a guest then is something else.
@@ -411,4 +413,31 @@ async fn lifecycle_calls_have_a_deadline_of_their_own() {
         report.outcome.unwrap_err().to_string(),
         excess("deadline", "wall-clock time, the host's work included", "100 ms", "100 ms")
     );
+}
+
+#[tokio::test]
+async fn a_tenant_that_used_up_its_minute_waits_and_others_do_not() {
+    let limits = TenantLimits { fuel_per_minute: 3_000_000, ..TenantLimits::default() };
+    let platform = Platform::with(|builder| builder.tenant_limits(limits)).await;
+    platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
+    platform.host.create_tenant("other").await.unwrap();
+    platform.host.enable("other", sample::NAME).await.unwrap();
+    let spin = platform.call(sample::NAME, "sample.spin", &json!({ "rounds": 1_000_000 })).await;
+    assert!(spin.usage.fuel > 3_000_000, "{}", spin.usage.fuel);
+    let whoami = async |tenant: &str| {
+        platform.host.call(system_of(tenant), sample::NAME, "sample.whoami", &json!({})).await
+    };
+    let refused = whoami(TENANT).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::Unavailable);
+    let text = refused.to_string();
+    assert!(text.contains("3000000 are allowed in a minute; try again in "), "{text}");
+    whoami("other").await.unwrap().outcome.unwrap();
+    // Deliveries wait, and use up no attempts.
+    for tenant in [TENANT, "other"] {
+        let message = json!({ "message": "hello" });
+        platform.host.publish(system_of(tenant), "sample.log", &message).await.unwrap();
+    }
+    let report = platform.host.drain().await.unwrap();
+    assert_eq!((report.delivered, report.failed), (1, 0));
+    assert_eq!(platform.host.events().backlog(Some(TENANT)).await.unwrap().pending, 1);
 }

@@ -1,9 +1,11 @@
 //! A plugin's next version, on one host and on others of the same database.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use erp_plugin::{HostFailure, Identity, InstallOptions, RecordId, TenantId, UserId, Version};
-use erp_plugin_tests::{Database, Platform, TENANT, guests, together};
+use erp_plugin::{CodeCache, HostFailure, Identity, InstallOptions, RecordId, TenantId, UserId, Version};
+use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, together};
 use serde_json::{Value as Json, json};
 
 const ITEM: &str = "inventory.item";
@@ -119,4 +121,122 @@ async fn a_version_that_was_replaced_runs_again() {
     let installed = platform.host.install(guests::plugin("inventory"), back).await.unwrap();
     assert_eq!(installed.version.to_string(), "0.1.0");
     assert_eq!(platform.host.records(system()).get(ITEM, id).await.unwrap(), item);
+}
+
+/// The sample as another version of itself, which wants to know of upgrades.
+fn sample_as(version: &str) -> Vec<u8> {
+    guests::changed(sample::NAME, version, |manifest| {
+        let more = json!({ "event": "plugin.upgraded" });
+        manifest["subscriptions"].as_array_mut().unwrap().push(more);
+    })
+}
+
+#[tokio::test]
+async fn an_upgrade_is_told_once_to_those_who_want_to_know() {
+    let platform = Platform::new().await;
+    platform.enable("", sample_as("1.0.0")).await;
+    let told = async || {
+        let log = platform.log().await;
+        log.iter().filter(|line| *line == "debug ignored plugin.upgraded").count()
+    };
+    assert_eq!(told().await, 0, "there was no version before");
+    platform.try_install("", sample_as("1.1.0")).await.unwrap();
+    platform.host.enable(TENANT, sample::NAME).await.unwrap();
+    assert_eq!(told().await, 1);
+    // The sample's own manifest has no such subscription.
+    platform.try_install("", guests::changed(sample::NAME, "1.2.0", |_| {})).await.unwrap();
+    assert_eq!(told().await, 1);
+}
+
+#[tokio::test]
+async fn a_version_that_ran_before_runs_again() {
+    let platform = Platform::new().await;
+    platform.enable("", sample_as("1.0.0")).await;
+    platform.try_install("", sample_as("1.1.0")).await.unwrap();
+    let running = || platform.host.plugins()[0].version.to_string();
+    let rollback = async |to: Option<&str>| {
+        let to = to.map(|to| to.parse().unwrap());
+        let done = platform.host.rollback(sample::NAME, to, Vec::new()).await;
+        done.map(|summary| summary.version.to_string()).map_err(|error| error.to_string())
+    };
+    assert_eq!(rollback(None).await.as_deref(), Ok("1.0.0"));
+    assert_eq!(running(), "1.0.0");
+    sample::answer(&platform, "sample.whoami", json!({})).await;
+    assert_eq!(rollback(Some("1.1.0")).await.as_deref(), Ok("1.1.0"));
+    assert_eq!(running(), "1.1.0");
+    assert_eq!(
+        rollback(Some("3.0.0")).await.unwrap_err(),
+        "not-found: test-sample 3.0.0 was never installed; these were: 1.0.0, 1.1.0"
+    );
+    assert_eq!(rollback(None).await.as_deref(), Ok("1.0.0"));
+    assert_eq!(
+        rollback(None).await.unwrap_err(),
+        "not-found: test-sample 1.0.0 is the first that was installed; these were: 1.0.0, 1.1.0; name one"
+    );
+    let unknown = platform.host.rollback("nobody", None, Vec::new()).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "not-found: no plugin nobody is installed; install it first");
+}
+
+#[tokio::test]
+async fn a_hundred_upgrades_and_rollbacks_under_load_lose_and_double_nothing() {
+    const CHANGES: usize = 100;
+    let database = Database::lasting().await;
+    let folder = tempfile::tempdir().unwrap();
+    let cache =
+        CodeCache::open(&folder.path().join("code"), &folder.path().join("key"), erp_plugin::random_key)
+            .unwrap();
+    let platform = Arc::new(Platform::on(database.url(), |builder| builder.code_cache(cache)).await);
+    platform.enable("", guests::changed("inventory", "0.1.1", |_| {})).await;
+    let other = guests::changed("inventory", "0.1.2", |_| {});
+    platform.try_install("", other).await.unwrap();
+    let item = json!({ "sku": "A", "name": "Chai", "on_hand": 1_000_000 });
+    let records = platform.host.records(system());
+    let id = RecordId::parse(records.insert(ITEM, &item).await.unwrap()["id"].as_str().unwrap()).unwrap();
+    let worker = platform.host.start_worker();
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = {
+        let (platform, stop) = (Arc::clone(&platform), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let (mut orders, mut longest) = (0_u64, Duration::ZERO);
+            while !stop.load(Ordering::Relaxed) {
+                let order = json!({ "id": format!("SO-{orders}"), "lines": [{ "sku": "A", "quantity": 1 }] });
+                platform.host.publish(system(), "order.created", &order).await.unwrap();
+                let begun = Instant::now();
+                let called =
+                    platform.host.call(system(), "inventory", "nothing.asked", &json!({})).await.unwrap();
+                called.outcome.unwrap();
+                longest = longest.max(begun.elapsed());
+                orders += 1;
+            }
+            (orders, longest)
+        })
+    };
+    for change in 0..CHANGES {
+        let to = if change % 2 == 0 { "0.1.1" } else { "0.1.2" };
+        let summary =
+            platform.host.rollback("inventory", Some(to.parse().unwrap()), Vec::new()).await.unwrap();
+        assert_eq!((summary.version.to_string().as_str(), summary.notes.len()), (to, 0));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (orders, longest) = load.await.unwrap();
+    let events = platform.host.events();
+    let begun = Instant::now();
+    loop {
+        let backlog = events.backlog(None).await.unwrap();
+        if backlog.unnumbered + backlog.pending == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{backlog:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let report = worker.stop().await.unwrap();
+    println!(
+        "{orders} orders, {CHANGES} changes, the longest call took {longest:?}; {} failed",
+        report.failed
+    );
+    assert_eq!((report.failed, report.dead.len()), (0, 0));
+    let left = records.get(ITEM, id).await.unwrap()["on_hand"].as_i64().unwrap();
+    assert_eq!(u64::try_from(1_000_000 - left).unwrap(), orders);
+    let count = records.count("inventory.stock_movement", &json!({})).await.unwrap();
+    assert_eq!(count, orders);
 }

@@ -107,7 +107,7 @@ mod tests {
             "unavailable: tenant acme has used 120 of fuel, 100 are allowed in a minute; try again in 41 s"
         );
         assert!(budgets.check(&globex, at(20)).is_ok());
-        assert_eq!(budgets.used_up(at(20)), [acme.clone()]);
+        assert_eq!(budgets.used_up(at(20)), std::slice::from_ref(&acme));
         assert!(budgets.check(&acme, at(60)).is_ok() && budgets.used_up(at(60)).is_empty());
         budgets.charge(&acme, 1, at(60));
         assert!(budgets.check(&acme, at(61)).is_ok());

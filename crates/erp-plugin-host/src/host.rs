@@ -210,6 +210,19 @@ impl PluginHost {
         self.run(|inner| async move { inner.install(component, options).await }).await
     }
 
+    /// Has a version of a plugin run again that was installed before; without one the version before the one that runs. Its
+    /// tables become what that version declares, as in [`install`](Self::install): what the later one added goes out of
+    /// sight, which takes consent. `init` is called where the plugin is enabled.
+    pub async fn rollback(
+        &self,
+        plugin: &str,
+        to: Option<semver::Version>,
+        consent: Vec<String>,
+    ) -> HostResult<PluginSummary> {
+        let plugin = PluginName::parse(plugin)?;
+        self.run(|inner| async move { inner.rollback(&plugin, to.as_ref(), consent).await }).await
+    }
+
     /// What installing a component would do to its plugin's tables; nothing is changed.
     pub async fn plan(
         &self,

@@ -70,7 +70,11 @@ impl Inner {
         let loaded = self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
         let granted = Capabilities::from_json(&record.granted, &record.name)?;
         let plugin = Installed::new(record, manifest, granted, &[]);
-        self.try_init(&Arc::new(plugin.in_scratch_tables(loaded.clone(), &self.scratch_name(now)?)?)).await?;
+        // What was installed before was tried before.
+        if !self.was_installed(&plugin.record).await? {
+            let trial = plugin.in_scratch_tables(loaded.clone(), &self.scratch_name(now)?)?;
+            self.try_init(&Arc::new(trial)).await?;
+        }
 
         let declared = plugin.declared();
         self.evolve(plugin.name(), &plugin.record.version, &declared, &options.consent).await?;
@@ -88,6 +92,13 @@ impl Inner {
         let mut summary = self.summary(&installed);
         summary.notes.extend(notes);
         Ok(summary)
+    }
+
+    async fn was_installed(&self, record: &PluginVersion) -> HostResult<bool> {
+        let mut platform = self.look_at_platform().await?;
+        let versions = platform.versions().await?;
+        platform.rollback().await?;
+        Ok(versions.iter().any(|own| own.name == record.name && own.component == record.component))
     }
 
     /// What the version that runs was granted; of an archived plugin the one that ran last, as its tables tell.

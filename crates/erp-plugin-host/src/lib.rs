@@ -28,6 +28,7 @@ mod lifecycle;
 mod locks;
 mod report;
 mod roles;
+mod rollback;
 mod schema;
 mod slots;
 mod tenants;

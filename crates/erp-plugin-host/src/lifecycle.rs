@@ -1,17 +1,29 @@
 //! A plugin's life in a tenant.
 
 use erp_plugin_host_api::Cause;
-use erp_plugin_model::{Identity, PluginName, TenantId};
+use erp_plugin_model::{EventType, Identity, PluginName, TenantId};
 use erp_plugin_runtime::Export;
 use erp_plugin_storage::ActivationState;
+use serde_json::json;
 
+use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
 use crate::invoke::Call;
 
+/// What a plugin is told when another version of it was enabled in a tenant before, if it subscribes to that.
+const UPGRADED: &str = "plugin.upgraded";
+
+fn upgraded(plugin: &Installed, from: &semver::Version) -> Option<Export> {
+    let event_type = EventType::parse(UPGRADED).ok()?;
+    let is_wanted = plugin.subscriptions().iter().any(|own| own.pattern.matches(&event_type));
+    let versions = json!({ "from": from.to_string(), "to": plugin.record.version.to_string() });
+    is_wanted.then(|| Export::HandleEvent { event_type: UPGRADED.to_owned(), payload: versions.to_string() })
+}
+
 impl Inner {
-    /// Calls `init` once per (version, tenant) and `on-tenant-created` once per (plugin, tenant); each marks itself
-    /// as done in its own transaction.
+    /// Calls `init` once per (version, tenant), after it `handle-event` where another version was there before and the plugin
+    /// wants to know, and `on-tenant-created` once per (plugin, tenant); each marks itself as done in its own transaction.
     pub(crate) async fn enable(&self, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
         self.check_open(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
@@ -32,11 +44,18 @@ impl Inner {
             tenant_told,
         };
         if !initialised {
-            self.lifecycle_call(tenant, plugin, Export::Init, state(told, told)).await?;
+            let before = active.state.as_ref().map(|state| &state.version);
+            let upgraded = before.and_then(|from| upgraded(&active.plugin, from));
+            // What comes last marks the version: whoever is stopped before begins again.
+            let mark = upgraded.is_none().then(|| state(told, told));
+            self.lifecycle_call(tenant, plugin, Export::Init, mark).await?;
+            if let Some(export) = upgraded {
+                self.lifecycle_call(tenant, plugin, export, Some(state(told, told))).await?;
+            }
         }
         if !told {
             let export = Export::OnTenantCreated { tenant_id: tenant.to_string() };
-            self.lifecycle_call(tenant, plugin, export, state(true, true)).await?;
+            self.lifecycle_call(tenant, plugin, export, Some(state(true, true))).await?;
         }
         Ok(())
     }
@@ -58,18 +77,22 @@ impl Inner {
         tenant: &TenantId,
         plugin: &PluginName,
         export: Export,
-        state: ActivationState,
+        mark: Option<ActivationState>,
     ) -> HostResult<()> {
         let active = self.active(tenant, plugin).await?;
         let subscriptions = active.plugin.subscriptions();
-        let name = if matches!(export, Export::Init) { "init" } else { "on-tenant-created" };
+        let name = match export {
+            Export::Init => "init",
+            Export::OnTenantCreated { .. } => "on-tenant-created",
+            Export::HandleEvent { .. } => UPGRADED,
+        };
         let report = self
             .invoke(Call {
                 identity: Identity::system(tenant.clone(), self.system.clone(), None),
                 active,
                 export,
                 cause: Cause::Request,
-                mark: Some((state, subscriptions)),
+                mark: mark.map(|state| (state, subscriptions)),
             })
             .await?;
         self.activations.forget(tenant, plugin);

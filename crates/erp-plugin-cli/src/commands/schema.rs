@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use erp_plugin::limits::Limits;
-use erp_plugin::{HostError, Manifest, PluginHost, PluginName};
+use erp_plugin::{HostError, PluginHost, PluginName};
 use serde_json::json;
 
+use crate::commands::plugins::install;
 use crate::database::{self, Database};
 use crate::exit::Exit;
 use crate::host::{self, HostOptions};
@@ -164,39 +165,9 @@ async fn plan(arguments: &Plan) -> Result<Exit> {
 
 async fn apply(arguments: &Apply) -> Result<Exit> {
     let Component { file, database } = &arguments.component;
-    let component = input::component(file)?;
-    let mut options = input::install_options(file, &component, None)?;
-    options.consent.clone_from(&arguments.consent);
-    if arguments.accept_rights {
-        let manifest = erp_plugin::validate::manifest_section(&component)
-            .ok()
-            .flatten()
-            .map(Manifest::from_json)
-            .transpose()
-            .map_err(erp_plugin::HostFailure::Manifest)?;
-        options.granted = manifest.map(|manifest| manifest.capabilities);
-    }
     let host = open(&database.kept(WHAT)?).await?;
-    let before = host.plugins();
-    let installed = host.install(component, options).await;
-    let installed = installed.with_context(|| file.display().to_string())?;
-    let from = before.iter().find(|own| own.name == installed.name).map(|own| own.version.to_string());
-    if arguments.json {
-        output::print_json(&json!({
-            "plugin": installed.name.as_str(),
-            "from": from,
-            "to": installed.version.to_string(),
-            "notes": installed.notes,
-        }))?;
-    } else {
-        installed.notes.iter().for_each(|note| output::note(note));
-        let name = &installed.name;
-        output::print(&match from {
-            Some(from) if from == installed.version.to_string() => format!("{name} {from} runs as before\n"),
-            Some(from) => format!("{name} {} runs in the place of {from}\n", installed.version),
-            None => format!("{name} {} is installed\n", installed.version),
-        })?;
-    }
+    let (installed, from) = install::put(&host, file, &arguments.consent, arguments.accept_rights).await?;
+    install::tell(arguments.json, &installed, from.as_deref())?;
     Ok(Exit::Done)
 }
 

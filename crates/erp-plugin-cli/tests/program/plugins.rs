@@ -9,6 +9,7 @@ use crate::place::{Place, on_every_backend};
 use crate::program::{Done, erp_plugin, killed_after, plugin};
 
 on_every_backend! {
+    a_plugin_is_installed_upgraded_rolled_back_and_uninstalled
     a_plugin_is_disabled_and_enabled_again
     a_plugin_is_archived_into_files_and_comes_back
     a_plugin_is_purged_by_its_name
@@ -160,4 +161,48 @@ fn a_leaving_that_is_killed_anywhere_is_finished_by_the_next(place: &Place) {
     killed_until(&["purge", "test-sample", "--confirm", "test-sample"], &is_gone);
     place.install("globex");
     assert_eq!(place.notes_of("globex", "query", &["--json"]).json()["items"], json!([]));
+}
+
+fn a_plugin_is_installed_upgraded_rolled_back_and_uninstalled(place: &Place) {
+    // Which makes the database as well.
+    place.install("acme");
+    let (first, next) = (plugin("inventory"), plugin("inventory-0.2"));
+    let refused = place.plugins(&["upgrade", &first]);
+    assert_eq!(
+        (refused.code, refused.error()),
+        (Some(1), "no plugin inventory is installed; `erp-plugin plugins install` does that")
+    );
+    let told = place.plugins_done(&["install", &first, "--tenant", "acme"]);
+    assert_eq!(told, "inventory 0.1.0 is installed\n");
+    let refused = place.plugins(&["install", &next]);
+    assert_eq!(
+        (refused.code, refused.error()),
+        (Some(1), "inventory 0.1.0 is installed; `erp-plugin plugins upgrade` has another version run")
+    );
+    let consent = ["--consent", "inventory.item.discontinued"];
+    let told = place.plugins_done(&[&["upgrade", &next], &consent[..]].concat());
+    assert_eq!(told, "inventory 0.2.0 runs in the place of 0.1.0\n");
+    // What the later version added is not lost without a word.
+    let refused = place.plugins(&["rollback", "inventory"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(
+        refused.error().contains("would go out of sight; consent to it by name, or keep it"),
+        "{refused:?}"
+    );
+    let unknown = place.plugins(&["rollback", "inventory", "--to", "9.0.0"]);
+    assert_eq!(unknown.error(), "inventory 9.0.0 was never installed; these were: 0.1.0, 0.2.0");
+    let names = refused.error().split(": ").nth(1).unwrap().split(" would go").next().unwrap().to_owned();
+    let mut words = vec!["rollback", "inventory", "--json"];
+    for name in names.split(", ") {
+        words.extend(["--consent", name]);
+    }
+    let told = place.plugins(&words).json();
+    assert_eq!((&told["from"], &told["to"]), (&json!("0.2.0"), &json!("0.1.0")));
+    let told = place.plugins_done(&["uninstall", "inventory"]);
+    assert!(
+        told.starts_with("inventory 0.1.0 is uninstalled; installing it brings its records back"),
+        "{told}"
+    );
+    let listed = place.plugins_done(&["list"]);
+    assert!(listed.contains("inventory    archived  no tenant\n"), "{listed}");
 }

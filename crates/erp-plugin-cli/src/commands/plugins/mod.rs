@@ -1,7 +1,8 @@
-//! `erp-plugin plugins`: which there are, where they are enabled, and how one leaves.
+//! `erp-plugin plugins`: which there are and run, where they are enabled, and how one leaves.
 //!
 //! Whoever has the database is the operator, so no right is asked.
 
+pub(super) mod install;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -21,14 +22,16 @@ use crate::progress::Rows;
 /// What these commands are about.
 const WHAT: &str = "plugins";
 
-/// List, enable and disable plugins, and take one out of use
+/// Install, upgrade, roll back, enable and disable plugins, and take one out of use
 ///
 /// A plugin leaves in two steps. Archived, it does not run, its records are in files, and its tables lie under other names:
 /// installing it brings them back. Purged, it is gone for good.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  erp-plugin plugins install inventory.component.wasm --tenant acme --db erp.db
   erp-plugin plugins list --db erp.db
+  erp-plugin plugins rollback inventory --db erp.db
   erp-plugin plugins disable inventory --tenant acme --db erp.db
   erp-plugin plugins archive inventory -o inventory.export --db erp.db
   erp-plugin plugins purge inventory --confirm inventory --db erp.db")]
@@ -39,7 +42,11 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    Install(install::Install),
     List(List),
+    Upgrade(install::Upgrade),
+    Rollback(install::Rollback),
+    Uninstall(Uninstall),
     /// Enable a plugin in tenants: its init is called there if it never was
     #[command(after_help = "\
 Example:
@@ -63,6 +70,23 @@ Example:
 Example:
   erp-plugin plugins list --db erp.db")]
 struct List {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Take a plugin out of use in every tenant
+///
+/// It is disabled everywhere, no version of it runs any more, and its tables lie under other names: installing it brings its
+/// records back. `plugins archive` does the same, and exports what it has. Refused while other plugins refer to its entities
+/// or may use them; they are listed. On Postgres it takes a migration URL whose user may act as the owner of the tables.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins uninstall inventory --db erp.db")]
+struct Uninstall {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
     #[command(flatten)]
     target: Target,
 }
@@ -128,7 +152,11 @@ struct Purge {
 impl Arguments {
     fn target(&self) -> &Target {
         match &self.verb {
+            Verb::Install(arguments) => &arguments.target,
             Verb::List(arguments) => &arguments.target,
+            Verb::Upgrade(arguments) => &arguments.target,
+            Verb::Rollback(arguments) => &arguments.target,
+            Verb::Uninstall(arguments) => &arguments.target,
             Verb::Enable(arguments) | Verb::Disable(arguments) => &arguments.target,
             Verb::Archive(arguments) => &arguments.target,
             Verb::Purge(arguments) => &arguments.target,
@@ -143,6 +171,10 @@ impl Arguments {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target();
     match &arguments.verb {
+        Verb::Install(arguments) => install::install(target, arguments).await?,
+        Verb::Upgrade(arguments) => install::upgrade(target, arguments).await?,
+        Verb::Rollback(arguments) => install::rollback(target, arguments).await?,
+        Verb::Uninstall(Uninstall { plugin, .. }) => install::uninstall(target, plugin).await?,
         Verb::List(_) => {
             let states = target.host(WHAT).await?.plugin_states().await?;
             if target.json {

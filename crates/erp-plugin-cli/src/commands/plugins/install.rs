@@ -1,0 +1,202 @@
+//! `erp-plugin plugins install|upgrade|rollback`: which version of a plugin runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use erp_plugin::{
+    ErrorCode, HostError, HostFailure, InstallOptions, Manifest, PluginHost, PluginName, PluginSummary,
+    TenantId,
+};
+use serde_json::{Value as Json, json};
+
+use super::calling;
+use crate::commands::target::Target;
+use crate::{input, output};
+
+/// What these commands are about.
+const WHAT: &str = "plugins";
+
+/// Install a plugin that is new, and enable it in tenants
+///
+/// The component is judged and compiled, its init is tried in a transaction that is rolled back, and its tables are made. A
+/// plugin that is installed in another version is refused: `plugins upgrade` is for that.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins install inventory.component.wasm --tenant acme --db erp.db")]
+pub(super) struct Install {
+    /// The component, a .component.wasm file
+    #[arg(value_name = "COMPONENT")]
+    file: PathBuf,
+    /// Enable it in this tenant; may be given several times
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<TenantId>,
+    /// The name of a component without a manifest; its file's name without it
+    #[arg(long, value_name = "N")]
+    name: Option<PluginName>,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+/// Have another version of an installed plugin run
+///
+/// As `schema plan` says, its tables become what the version declares, or nothing is done. Then its init is called where it
+/// is enabled. Calls that have begun end on the version before.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins upgrade inventory-0.2.component.wasm --consent inventory.item.discontinued --db erp.db")]
+pub(super) struct Upgrade {
+    /// The component, a .component.wasm file
+    #[arg(value_name = "COMPONENT")]
+    file: PathBuf,
+    /// What may go out of sight, as the plan names it; may be given several times
+    #[arg(long, value_name = "ENTITY[.FIELD]")]
+    consent: Vec<String>,
+    /// Grant all that the manifest asks for; without it a version gets no rights that the one before it has not
+    #[arg(long)]
+    accept_rights: bool,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+/// Have a version run again that was installed before
+///
+/// Its component was kept. Its tables become what it declares, as in an upgrade; what the later version added goes out of
+/// sight, which takes consent.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  erp-plugin plugins rollback inventory --db erp.db
+  erp-plugin plugins rollback inventory --to 0.1.0 --db erp.db")]
+pub(super) struct Rollback {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
+    /// The version; without one that before the one that runs
+    #[arg(long, value_name = "VERSION")]
+    to: Option<semver::Version>,
+    /// What may go out of sight, as the error names it; may be given several times
+    #[arg(long, value_name = "ENTITY[.FIELD]")]
+    consent: Vec<String>,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+pub(super) async fn install(target: &Target, arguments: &Install) -> Result<()> {
+    let Install { file, tenant: tenants, name, .. } = arguments;
+    let component = input::component(file)?;
+    let options = input::install_options(file, &component, name.clone())?;
+    let host = calling(&target.database.kept(WHAT)?).await?;
+    if let (name, Some(present)) = present(&host, &component, &options)? {
+        bail!(HostError::new(
+            ErrorCode::AlreadyExists,
+            format!("{name} {present} is installed; `erp-plugin plugins upgrade` has another version run")
+        ));
+    }
+    let installed = host.install(component, options).await.with_context(|| file.display().to_string())?;
+    for tenant in tenants {
+        host.enable(tenant.as_str(), installed.name.as_str()).await?;
+    }
+    tell(target.json, &installed, None)
+}
+
+pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<()> {
+    let Upgrade { file, consent, accept_rights, .. } = arguments;
+    let component = input::component(file)?;
+    let options = input::install_options(file, &component, None)?;
+    let host = calling(&target.database.existing(WHAT)?).await?;
+    if let (name, None) = present(&host, &component, &options)? {
+        bail!(HostError::not_found(format!(
+            "no plugin {name} is installed; `erp-plugin plugins install` does that"
+        )));
+    }
+    let (installed, from) = put(&host, file, consent, *accept_rights).await?;
+    tell(target.json, &installed, from.as_deref())
+}
+
+pub(super) async fn rollback(target: &Target, arguments: &Rollback) -> Result<()> {
+    let Rollback { plugin, to, consent, .. } = arguments;
+    let host = calling(&target.database.existing(WHAT)?).await?;
+    let from = version_of(&host, plugin);
+    let installed = host.rollback(plugin.as_str(), to.clone(), consent.clone()).await?;
+    tell(target.json, &installed, from.as_deref())
+}
+
+/// Installs a component in the place of whatever version runs; returns that version.
+pub(in crate::commands) async fn put(
+    host: &PluginHost,
+    file: &Path,
+    consent: &[String],
+    accept_rights: bool,
+) -> Result<(PluginSummary, Option<String>)> {
+    let component = input::component(file)?;
+    let mut options = input::install_options(file, &component, None)?;
+    options.consent = consent.to_vec();
+    if accept_rights {
+        options.granted = manifest(&component)?.map(|manifest| manifest.capabilities);
+    }
+    let before = host.plugins();
+    let installed = host.install(component, options).await.with_context(|| file.display().to_string())?;
+    let from = before.iter().find(|own| own.name == installed.name).map(|own| own.version.to_string());
+    Ok((installed, from))
+}
+
+/// Says which version runs, and in the place of which.
+pub(in crate::commands) fn tell(json: bool, installed: &PluginSummary, from: Option<&str>) -> Result<()> {
+    let to = installed.version.to_string();
+    if json {
+        return output::print_json(&json!({
+            "plugin": installed.name.as_str(),
+            "from": from,
+            "to": to,
+            "notes": installed.notes,
+        }));
+    }
+    installed.notes.iter().for_each(|note| output::note(note));
+    let name = &installed.name;
+    output::print(&match from {
+        Some(from) if from == to => format!("{name} {from} runs as before\n"),
+        Some(from) => format!("{name} {to} runs in the place of {from}\n"),
+        None => format!("{name} {to} is installed\n"),
+    })
+}
+
+/// Takes a plugin out of use, and keeps what it has in the database.
+pub(super) async fn uninstall(target: &Target, plugin: &PluginName) -> Result<()> {
+    let archived = target.host(WHAT).await?.archive(plugin.as_str()).await?;
+    let version = archived.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
+    let answer: Json = json!({
+        "uninstalled": plugin.as_str(),
+        "version": archived.version.as_ref().map(ToString::to_string),
+        "disabled_in": archived.disabled_in.iter().map(TenantId::as_str).collect::<Vec<_>>(),
+    });
+    target.done(
+        &format!("{plugin}{version} is uninstalled; installing it brings its records back, `plugins purge` removes them"),
+        answer,
+    )
+}
+
+/// The plugin that a component is, and the version of it that runs.
+fn present(
+    host: &PluginHost,
+    component: &[u8],
+    options: &InstallOptions,
+) -> Result<(PluginName, Option<String>)> {
+    let name = match (manifest(component)?, &options.name) {
+        (Some(manifest), _) => manifest.name,
+        (None, Some(name)) => name.clone(),
+        (None, None) => bail!(HostError::invalid("the component has no manifest and no name was given")),
+    };
+    let version = version_of(host, &name);
+    Ok((name, version))
+}
+
+fn version_of(host: &PluginHost, name: &PluginName) -> Option<String> {
+    host.plugins().iter().find(|own| own.name == *name).map(|own| own.version.to_string())
+}
+
+fn manifest(component: &[u8]) -> Result<Option<Manifest>> {
+    let section = erp_plugin::validate::manifest_section(component).ok().flatten();
+    Ok(section.map(Manifest::from_json).transpose().map_err(HostFailure::Manifest)?)
+}
