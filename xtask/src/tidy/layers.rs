@@ -24,8 +24,14 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 
 /// Composition roots may use everything, backends included.
-pub(crate) const ROOTS: [&str; 5] =
-    ["erp-plugin", "erp-plugin-benches", "erp-plugin-cli", "erp-plugin-testing", "erp-plugin-tests"];
+pub(crate) const ROOTS: [&str; 6] = [
+    "erp-plugin",
+    "erp-plugin-benches",
+    "erp-plugin-cli",
+    "erp-plugin-testing",
+    "erp-plugin-tests",
+    "erp-server",
+];
 
 /// Foreign crates, by how their names begin, and the only ones of ours that may use them for anything. The
 /// benchmarks compare with the bare thing, and tests make files that no backend would.
