@@ -9,7 +9,7 @@ use erp_plugin_model::event::{Publisher, RetryCaps};
 use erp_plugin_model::evolution::Archived;
 use erp_plugin_model::{
     Clock, IdGenerator, Identity, Limits, Manifest, PermissionPattern, PluginName, Role, RoleAssignment,
-    RoleName, TenantId, UserId,
+    RoleName, TenantId, UserId, WorkerId,
 };
 use erp_plugin_runtime::{Export, Loader};
 use erp_plugin_storage::erase::Progress;
@@ -24,7 +24,9 @@ use crate::budget::Budgets;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
 use crate::cpu::Cpu;
-use crate::delivery::{DrainReport, HandlerFuture, Received, Subscribed, WorkerHandle, WorkerOptions};
+use crate::delivery::{
+    DrainReport, Drainer, HandlerFuture, Received, Subscribed, WorkerHandle, WorkerOptions,
+};
 use crate::departure::{ArchivedPlugin, PluginState, PurgedPlugin};
 use crate::edge::Records;
 use crate::error::HostResult;
@@ -72,7 +74,7 @@ pub(crate) struct Inner {
     /// Held while a plugin is enabled in a tenant, so that its lifecycle calls happen once.
     pub(crate) enabling: Locks<(TenantId, PluginName)>,
     /// Held by whoever drains.
-    pub(crate) draining: tokio::sync::Mutex<()>,
+    pub(crate) draining: tokio::sync::Mutex<Drainer>,
     /// Told when something was published here.
     pub(crate) published: Notify,
     /// What the platform's own subscribers do.
@@ -120,6 +122,8 @@ impl PluginHost {
         };
         let budgets = Budgets::new(builder.tenant_limits.fuel_per_minute);
         let slots = Slots::new(loader.engine().options().sandboxes, builder.tenant_limits);
+        let id = builder.services.ids.new_id(builder.services.clock.now());
+        let drainer = Drainer::new(WorkerId(id));
         let inner = Inner {
             caps: builder.caps.unwrap_or_else(|| builder.limits.clone()),
             services: builder.services,
@@ -138,7 +142,7 @@ impl PluginHost {
             reading: tokio::sync::Mutex::default(),
             installing: tokio::sync::Mutex::default(),
             enabling: Locks::default(),
-            draining: tokio::sync::Mutex::default(),
+            draining: tokio::sync::Mutex::new(drainer),
             published: Notify::new(),
             subscribed: Subscribed::default(),
             retry_caps: builder.retry_caps,

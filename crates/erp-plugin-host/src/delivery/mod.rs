@@ -14,6 +14,7 @@ use crate::host::Inner;
 
 pub(crate) use subscribers::{Handler, Subscribed, is_platforms};
 pub use subscribers::{HandlerFuture, Received};
+pub(crate) use worker::Drainer;
 pub use worker::{WorkerHandle, WorkerOptions};
 
 /// A delivery that failed for good.

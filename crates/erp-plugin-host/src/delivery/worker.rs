@@ -72,7 +72,9 @@ pub struct WorkerHandle {
 impl WorkerHandle {
     pub(crate) fn start(host: &PluginHost, options: WorkerOptions) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let worker = Worker::new(host.inner(), options);
+        let inner = host.inner();
+        let id = inner.new_worker();
+        let worker = Worker::new(inner, options, id);
         Self { stop, task: Some(host.executor().spawn(worker.run(stopped))) }
     }
 
@@ -128,8 +130,7 @@ struct Found {
 }
 
 impl Worker {
-    pub(crate) fn new(inner: Arc<Inner>, options: WorkerOptions) -> Self {
-        let id = WorkerId(inner.services.ids.new_id(inner.services.clock.now()));
+    pub(crate) fn new(inner: Arc<Inner>, options: WorkerOptions, id: WorkerId) -> Self {
         Self {
             inner,
             options,
@@ -149,7 +150,8 @@ impl Worker {
 
     /// Works until nothing is left that can be done now; what failed is tried again without waiting. Others' deliveries are
     /// waited for only until it is known whether those live.
-    pub(crate) async fn drain(mut self) -> HostResult<DrainReport> {
+    async fn drain(mut self, unsure: &mut bool) -> HostResult<DrainReport> {
+        self.unsure = *unsure;
         let drained = self.work_off().await;
         // Whatever kept it from going on: what is in hand ends.
         while !self.running.is_empty() {
@@ -159,13 +161,14 @@ impl Worker {
             std::panic::resume_unwind(panic);
         }
         match drained {
+            // It has nothing in hand, and comes back under the same name.
             Ok(()) => {
-                self.leave().await?;
+                *unsure = false;
                 Ok(self.report)
             }
             Err(fault) => {
                 // The fault is worth telling, not that the database it came from also fails at this.
-                drop(self.leave().await);
+                *unsure = self.leave().await.is_err();
                 Err(fault)
             }
         }
@@ -448,10 +451,28 @@ async fn handle(inner: Arc<Inner>, claim: Vec<Delivery>) -> Ended {
     Ended { report, claim: last, fault: None }
 }
 
+/// Who drains, one after the other.
+pub(crate) struct Drainer {
+    id: WorkerId,
+    /// Whether there may be claims that it does not know of.
+    unsure: bool,
+}
+
+impl Drainer {
+    pub(crate) fn new(id: WorkerId) -> Self {
+        Self { id, unsure: false }
+    }
+}
+
 impl Inner {
+    fn new_worker(&self) -> WorkerId {
+        WorkerId(self.services.ids.new_id(self.services.clock.now()))
+    }
+
     /// One drain after the other: whoever asks is told of everything that was there.
     pub(crate) async fn drain(self: Arc<Self>) -> HostResult<DrainReport> {
-        let _alone = self.draining.lock().await;
-        Worker::new(Arc::clone(&self), self.worker_options.clone()).drain().await
+        let mut drainer = self.draining.lock().await;
+        let Drainer { id, unsure } = &mut *drainer;
+        Worker::new(Arc::clone(&self), self.worker_options.clone(), *id).drain(unsure).await
     }
 }
