@@ -262,25 +262,8 @@ impl Worker {
             self.start_over().await?;
         }
         let mut found = Found::default();
-        let mut platform = self.inner.change_platform().await?;
-        found.events = platform.dispatch(DISPATCH_BATCH).await?.events;
-        // Nothing needs to last that did nothing.
-        if found.events == 0 {
-            platform.rollback().await?;
-        } else {
-            platform.commit().await?;
-        }
-        self.report.events += found.events;
-
         let room = (self.options.streams as usize).saturating_sub(self.running.len());
         let room = if self.unsure { 0 } else { u32::try_from(room).unwrap_or(u32::MAX) };
-        if room == 0 && self.ended.is_empty() {
-            return Ok(found);
-        }
-        let mut platform = self.inner.change_platform().await?;
-        if !self.ended.is_empty() {
-            platform.end_claims(self.id, &self.ended.iter().collect::<Vec<_>>()).await?;
-        }
         let full = self.full();
         let request = ClaimRequest {
             worker: self.id,
@@ -291,8 +274,15 @@ impl Worker {
             full: &full,
             subscribers: &self.inner.subscribed.names(),
         };
+        // One transaction, which has the dispatcher's lease from its beginning: no two of them lock streams at once.
+        let mut platform = self.inner.change_platform().await?;
+        found.events = platform.dispatch(DISPATCH_BATCH).await?.events;
+        if !self.ended.is_empty() {
+            platform.end_claims(self.id, &self.ended.iter().collect::<Vec<_>>()).await?;
+        }
         let claims = if room > 0 { platform.claim(&request).await? } else { Vec::new() };
-        if claims.is_empty() && self.ended.is_empty() {
+        // Nothing needs to last that did nothing.
+        if found.events == 0 && claims.is_empty() && self.ended.is_empty() {
             platform.rollback().await?;
             return Ok(found);
         }
@@ -300,6 +290,7 @@ impl Worker {
             self.unsure = true;
             return Err(error.into());
         }
+        self.report.events += found.events;
         self.last_beat = Instant::now();
         self.ended.clear();
         found.claims = claims.len();
