@@ -9,6 +9,7 @@ use erp_plugin::{
     TransactionOptions, WorkerOptions,
 };
 use erp_plugin_model::WorkerId;
+use erp_plugin_model::event::Delivery;
 use erp_plugin_storage::{ClaimRequest, Mode};
 use erp_plugin_tests::{Database, Platform, TENANT, Veto, guests, sample, system_of};
 use serde_json::{Value as Json, json};
@@ -169,17 +170,48 @@ async fn what_a_dead_worker_had_in_hand_is_taken_over() {
         dying.publish("sample.insert", &insert(&format!("{number}"))).await;
     }
     // Somebody claimed it all and was never heard of again.
-    let storage = erp_plugin::storage(database.url()).await.unwrap();
+    let mut claimed = claimed_by(database.url(), WorkerId(uuid::Uuid::from_u128(7))).await;
+    assert_eq!(claimed.remove(0).len(), 3);
+    // A drain waits until it is known that the other is dead; nobody attempted what is behind the first.
+    let report = dying.host.drain().await.unwrap();
+    assert_eq!((report.delivered, report.failed), (3, 0));
+    assert_eq!(titles(&dying).await, ["0", "1", "2"]);
+}
+
+#[tokio::test]
+async fn a_delivery_that_kills_every_process_ends_as_a_dead_letter_and_the_rest_goes_on() {
+    let database = Database::lasting().await;
+    let platform = Platform::on(database.url(), impatient).await;
+    platform.enable(sample::NAME, guests::plugin(sample::NAME)).await;
+    for title in ["kills", "next"] {
+        platform.publish("sample.insert", &insert(title)).await;
+    }
+    // Each process claims it, and dies of it.
+    for life in 0..4 {
+        let claimed = claimed_by(database.url(), WorkerId(uuid::Uuid::from_u128(life))).await;
+        assert_eq!(claimed[0][0].attempt, u32::try_from(life).unwrap() + 1);
+    }
+    let report = platform.host.drain().await.unwrap();
+    assert_eq!((report.delivered, report.failed, report.dead.len()), (1, 1, 1));
+    assert_eq!(report.dead[0].error, "internal: 4 attempts ended with the process that made them");
+    assert_eq!(titles(&platform).await, ["next"]);
+}
+
+/// What a process claims that is not heard of again; those before it are dead.
+async fn claimed_by(url: &str, worker: WorkerId) -> Vec<Vec<Delivery>> {
+    let storage = erp_plugin::storage(url).await.unwrap();
     let options = TransactionOptions {
         mode: Mode::Write,
         deadline: Instant::now() + Duration::from_secs(10),
         writer_hold: Duration::from_secs(10),
     };
-    let scope = PlatformScope::granted_by_host();
-    let mut platform = storage.begin_platform(scope, options).await.unwrap();
+    let mut platform = storage.begin_platform(PlatformScope::granted_by_host(), options).await.unwrap();
+    for state in platform.workers().await.unwrap() {
+        platform.retire(state).await.unwrap();
+    }
     platform.dispatch(100).await.unwrap();
     let request = ClaimRequest {
-        worker: WorkerId(uuid::Uuid::from_u128(7)),
+        worker,
         at: chrono::DateTime::UNIX_EPOCH,
         streams: 10,
         batch: 10,
@@ -187,12 +219,9 @@ async fn what_a_dead_worker_had_in_hand_is_taken_over() {
         full: &[],
         subscribers: &[],
     };
-    assert_eq!(platform.claim(&request).await.unwrap().concat().len(), 3);
+    let claimed = platform.claim(&request).await.unwrap();
     platform.commit().await.unwrap();
-    // A drain waits until it is known that the other is dead; nobody attempted what is behind the first.
-    let report = dying.host.drain().await.unwrap();
-    assert_eq!((report.delivered, report.failed), (3, 0));
-    assert_eq!(titles(&dying).await, ["0", "1", "2"]);
+    claimed
 }
 
 #[tokio::test]

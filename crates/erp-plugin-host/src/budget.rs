@@ -74,7 +74,9 @@ impl Budgets {
 
     /// The tenants that have used up their minute.
     pub(crate) fn used_up(&self, now: Instant) -> Vec<TenantId> {
-        let minutes = self.lock();
+        let mut minutes = self.lock();
+        // Whoever was idle for a minute is forgotten.
+        minutes.retain(|_, minute| now.saturating_duration_since(minute.begun) < MINUTE);
         let used_up = minutes.iter().filter(|(_, minute)| self.is_used_up(minute, now));
         used_up.map(|(tenant, _)| tenant.clone()).collect()
     }

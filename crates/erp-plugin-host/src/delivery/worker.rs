@@ -179,7 +179,6 @@ impl Worker {
             let found = self.round(DateTime::<Utc>::MAX_UTC).await?;
             if !self.running.is_empty() {
                 self.wait().await?;
-                self.beat().await?;
             } else if found.events == 0 && found.claims == 0 && self.ended.is_empty() {
                 if !self.look_at_others().await? {
                     return Ok(());
@@ -276,6 +275,10 @@ impl Worker {
         };
         // One transaction, which has the dispatcher's lease from its beginning: no two of them lock streams at once.
         let mut platform = self.inner.change_platform().await?;
+        if !self.in_hand.is_empty() || !self.ended.is_empty() {
+            // Before any stream, as whoever retires a worker takes its row first.
+            platform.beat(self.id).await?;
+        }
         found.events = platform.dispatch(DISPATCH_BATCH).await?.events;
         if !self.ended.is_empty() {
             platform.end_claims(self.id, &self.ended.iter().collect::<Vec<_>>()).await?;
@@ -314,13 +317,14 @@ impl Worker {
         full
     }
 
-    /// Waits until a task has ended, for as long as no sign of life is due.
+    /// Waits until a task has ended or a sign of life is due, and gives that: those that take long are nobody else's meanwhile.
     async fn wait(&mut self) -> HostResult<()> {
         tokio::select! {
             ended = self.running.join_next_with_id() => self.note(ended)?,
             () = tokio::time::sleep(self.options.lease / 8) => {}
         }
-        self.note_all()
+        self.note_all()?;
+        self.beat().await
     }
 
     /// Notes what else has ended.

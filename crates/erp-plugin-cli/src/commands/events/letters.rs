@@ -34,10 +34,7 @@ Examples:
   erp-plugin events retry --all --db erp.db")]
 pub(super) struct Retry {
     #[command(flatten)]
-    which: Which,
-    /// All there are
-    #[arg(long, conflicts_with_all = ["tenant", "plugin", "type", "event", "since", "until"])]
-    all: bool,
+    chosen: Chosen,
     #[command(flatten)]
     pub(super) target: Target,
 }
@@ -51,12 +48,19 @@ Example:
   erp-plugin events drop --event 0198b3c2-5f2c-7a10-9e55-3f0c6a1b2c3d --plugin inventory --db erp.db")]
 pub(super) struct Drop {
     #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+/// Which dead letters a command changes: it says which.
+#[derive(clap::Args)]
+struct Chosen {
+    #[command(flatten)]
     which: Which,
     /// All there are
     #[arg(long, conflicts_with_all = ["tenant", "plugin", "type", "event", "since", "until"])]
     all: bool,
-    #[command(flatten)]
-    pub(super) target: Target,
 }
 
 /// Which dead letters are meant: those to which all of this applies.
@@ -95,10 +99,11 @@ impl Which {
             until: until.and_then(|moment| moment.seen_from(now)),
         })
     }
+}
 
-    /// The filter of a command that changes what it finds: it says which.
-    fn chosen(&self, all: bool, verb: &str) -> Result<DeadLetterFilter> {
-        let Self { tenant, plugin, pattern, event, since, until } = self;
+impl Chosen {
+    fn filter(&self, verb: &str) -> Result<DeadLetterFilter> {
+        let Self { which: Which { tenant, plugin, pattern, event, since, until }, all } = self;
         let says_nothing = tenant.is_none()
             && plugin.is_none()
             && pattern.is_none()
@@ -110,7 +115,7 @@ impl Which {
                 "say which dead letters to {verb}: --event, --plugin, --type, --tenant, --since, --until, or --all"
             )));
         }
-        self.filter()
+        self.which.filter()
     }
 }
 
@@ -125,13 +130,13 @@ pub(super) async fn list(target: &Target, arguments: &Dead) -> Result<()> {
 }
 
 pub(super) async fn retry(target: &Target, arguments: &Retry) -> Result<()> {
-    let filter = arguments.which.chosen(arguments.all, "send again")?;
+    let filter = arguments.chosen.filter("send again")?;
     let sent = target.host(WHAT).await?.events().resend(filter).await?;
     target.done(&format!("{} dead letters are sent again", grouped(sent)), json!({ "retried": sent }))
 }
 
 pub(super) async fn drop(target: &Target, arguments: &Drop) -> Result<()> {
-    let filter = arguments.which.chosen(arguments.all, "drop")?;
+    let filter = arguments.chosen.filter("drop")?;
     let dropped = target.host(WHAT).await?.events().discard(filter).await?;
     target.done(&format!("{} dead letters are dropped", grouped(dropped)), json!({ "dropped": dropped }))
 }
