@@ -116,39 +116,12 @@ impl<'h> Events<'h> {
     /// Sends dead letters again, as if they had not been attempted; returns how many. Each is the next of its stream: what
     /// came after it was handled without it, or waits.
     pub async fn resend(&self, filter: DeadLetterFilter) -> HostResult<u64> {
-        self.host
-            .run(|inner| async move {
-                let mut sent = 0;
-                loop {
-                    let mut platform = inner.change_platform().await?;
-                    let batch = platform.resend(&filter, BATCH).await?;
-                    platform.commit().await?;
-                    inner.published.notify_one();
-                    sent += batch;
-                    if batch < u64::from(BATCH) {
-                        return Ok(sent);
-                    }
-                }
-            })
-            .await
+        self.host.run(|inner| async move { inner.settle(&filter, Settlement::Resend).await }).await
     }
 
     /// Drops dead letters: nobody gets them any more. Returns how many.
     pub async fn discard(&self, filter: DeadLetterFilter) -> HostResult<u64> {
-        self.host
-            .run(|inner| async move {
-                let mut dropped = 0;
-                loop {
-                    let mut platform = inner.change_platform().await?;
-                    let batch = platform.drop_dead_letters(&filter, BATCH).await?;
-                    platform.commit().await?;
-                    dropped += batch;
-                    if batch < u64::from(BATCH) {
-                        return Ok(dropped);
-                    }
-                }
-            })
-            .await
+        self.host.run(|inner| async move { inner.settle(&filter, Settlement::Drop).await }).await
     }
 
     /// Removes what was kept for long enough, in batches. What is undelivered stays, dead letters as well.
@@ -157,7 +130,31 @@ impl<'h> Events<'h> {
     }
 }
 
+/// What becomes of a dead letter.
+#[derive(Clone, Copy)]
+enum Settlement {
+    Resend,
+    Drop,
+}
+
 impl Inner {
+    async fn settle(&self, filter: &DeadLetterFilter, settlement: Settlement) -> HostResult<u64> {
+        let mut settled = 0;
+        loop {
+            let mut platform = self.change_platform().await?;
+            let batch = match settlement {
+                Settlement::Resend => platform.resend(filter, BATCH).await?,
+                Settlement::Drop => platform.drop_dead_letters(filter, BATCH).await?,
+            };
+            platform.commit().await?;
+            self.published.notify_one();
+            settled += batch;
+            if batch < u64::from(BATCH) {
+                return Ok(settled);
+            }
+        }
+    }
+
     async fn event_details(&self, tenant: &TenantId, event: EventId) -> HostResult<Option<EventDetails>> {
         let mut platform = self.look_at_platform().await?;
         let Some(found) = platform.event(tenant, event).await? else { return Ok(None) };
