@@ -213,6 +213,7 @@ async fn claimed_by(url: &str, worker: WorkerId) -> Vec<Vec<Delivery>> {
     let request = ClaimRequest {
         worker,
         at: chrono::DateTime::UNIX_EPOCH,
+        now: chrono::DateTime::UNIX_EPOCH,
         streams: 10,
         batch: 10,
         per_tenant: 10,

@@ -1,11 +1,12 @@
 //! Interfaces of the platform's own: registered as the contract's are, called as they are, in the same transaction.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use erp_plugin::wasmtime::component::Linker;
 use erp_plugin::{
-    ErrorCode, FailureKind, HostFailure, HostState, Identity, Interface, LoadError, PluginHostBuilder,
-    TenantId, UserId, wasmtime,
+    ErrorCode, FailureKind, HostFailure, HostState, Identity, Interface, LoadError, PluginHost,
+    PluginHostBuilder, TenantId, UserId, wasmtime,
 };
 use erp_plugin_tests::{Database, ONE_WRITER, Platform, TENANT, guests, only_on_sqlite, system_of, user};
 use serde_json::{Value as Json, json};
@@ -164,6 +165,35 @@ async fn a_function_that_writes_and_then_waits_is_ended_for_the_other_writers_sa
     let report = platform.call(PLUGIN, "please.note", &json!({})).await;
     assert!(matches!(report.failure, Some(FailureKind::WriterHold)), "{:?}", report.failure);
     assert!(platform.records("crm.thing").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_function_that_asks_the_host_again_is_refused_and_nothing_waits() {
+    let host: Arc<OnceLock<PluginHost>> = Arc::default();
+    let of_function = Arc::clone(&host);
+    let again = Interface::new(NAME, ["who-is", "keep"], move |linker| {
+        let host = Arc::clone(&of_function);
+        let mut customers = linker.instance(NAME)?;
+        customers.func_wrap("who-is", |_, (_,): (String,)| Ok((String::new(),)))?;
+        customers.func_wrap_async("keep", move |mut store, (data,): (String,)| {
+            let host = Arc::clone(&host);
+            Box::new(async move {
+                store.data_mut().invocation().insert("thing", data.as_bytes()).await?;
+                let host = host.get().unwrap();
+                let called = host.call(system_of(TENANT), PLUGIN, "please.note", &json!({})).await;
+                assert_eq!(called.unwrap_err().code(), ErrorCode::InTransaction);
+                let written = host.records(system_of(TENANT)).insert("crm.thing", &json!({})).await;
+                assert_eq!(written.unwrap_err().code(), ErrorCode::InTransaction);
+                Ok(())
+            })
+        })
+    });
+    let platform = Platform::with(|builder| builder.interface(again)).await;
+    assert!(host.set(platform.host.clone()).is_ok());
+    platform.enable(PLUGIN, guests::interface("customers")).await;
+    let report = platform.call(PLUGIN, "please.note", &json!({})).await;
+    assert_eq!(report.outcome, Ok(()), "{:?}", report.detail);
+    assert_eq!(platform.records("crm.thing").await.len(), 1);
 }
 
 #[tokio::test]

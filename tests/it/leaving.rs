@@ -1,10 +1,12 @@
 //! A plugin that is taken out of use, on one host and on others of the same database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use erp_plugin::{ErrorCode, HostFailure, Identity, InstallOptions, RecordId, TenantId, UserId, Version};
-use erp_plugin_tests::{Database, Platform, TENANT, guests};
+use erp_plugin_tests::{Database, Platform, TENANT, guests, together};
 use serde_json::{Value as Json, json};
+use tokio::sync::Notify;
 
 const ITEM: &str = "inventory.item";
 
@@ -227,6 +229,42 @@ async fn a_host_that_was_not_told_notices_and_loses_nothing() {
     there.host.install(guests::plugin("inventory"), defaults()).await.unwrap();
     let written = there.host.records(system()).update(ITEM, id, &price, Version::FIRST).await.unwrap();
     assert_eq!(written["unit_price"], "19.25");
+}
+
+#[tokio::test]
+async fn what_has_begun_when_a_plugin_leaves_is_done_or_undone() {
+    let platform = Arc::new(Platform::new().await);
+    let (id, item) = with_an_item(&platform).await;
+    let begun = Arc::new(Notify::new());
+    let orders = (0..60).map(|number| {
+        let (platform, begun) = (Arc::clone(&platform), Arc::clone(&begun));
+        let order = json!({ "id": format!("SO-{number}"), "lines": [{ "sku": item["sku"], "quantity": 1 }] });
+        async move {
+            let called = platform.host.call(system(), "inventory", "order.created", &order).await;
+            begun.notify_one();
+            match called.and_then(|report| Ok(report.outcome?)) {
+                Ok(()) => 1,
+                Err(failure) => {
+                    let is_told = [ErrorCode::NotFound, ErrorCode::Unavailable].contains(&failure.code());
+                    assert!(is_told, "{failure}");
+                    0
+                }
+            }
+        }
+    });
+    let leaving = {
+        let (platform, begun) = (Arc::clone(&platform), Arc::clone(&begun));
+        tokio::spawn(async move {
+            begun.notified().await;
+            platform.host.archive("inventory").await.unwrap();
+        })
+    };
+    let done: i64 = together(orders).await.into_iter().sum();
+    leaving.await.unwrap();
+    assert!((1..60).contains(&done), "{done} of 60 orders were done: it tells nothing");
+    platform.enable("", guests::plugin("inventory")).await;
+    let kept = platform.host.records(system()).get(ITEM, id).await.unwrap();
+    assert_eq!(kept["on_hand"].as_i64().unwrap(), item["on_hand"].as_i64().unwrap() - done);
 }
 
 #[tokio::test]

@@ -4,8 +4,10 @@
 
 mod altering;
 mod atomicity;
+mod audit;
 mod bad_input;
 mod brief;
+mod canary;
 mod compiling;
 mod crash;
 mod delivery;
@@ -17,6 +19,7 @@ mod interface;
 mod leaving;
 mod lifecycle;
 mod limits;
+mod quarantine;
 mod rights;
 mod roles;
 mod subscribers;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use erp_plugin::{CodeCache, HostFailure, Identity, InstallOptions, RecordId, TenantId, UserId, Version};
+use erp_plugin::{
+    CodeCache, HostFailure, Identity, InstallOptions, RecordId, RollbackOptions, TenantId, UserId, Version,
+};
 use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, together};
 use serde_json::{Value as Json, json};
 
@@ -156,7 +158,7 @@ async fn a_version_that_ran_before_runs_again() {
     let running = || platform.host.plugins()[0].version.to_string();
     let rollback = async |to: Option<&str>| {
         let to = to.map(|to| to.parse().unwrap());
-        let done = platform.host.rollback(sample::NAME, to, Vec::new()).await;
+        let done = platform.host.rollback(sample::NAME, to, RollbackOptions::default()).await;
         done.map(|summary| summary.version.to_string()).map_err(|error| error.to_string())
     };
     assert_eq!(rollback(None).await.as_deref(), Ok("1.0.0"));
@@ -173,7 +175,7 @@ async fn a_version_that_ran_before_runs_again() {
         rollback(None).await.unwrap_err(),
         "not-found: test-sample 1.0.0 is the first that was installed; these were: 1.0.0, 1.1.0; name one"
     );
-    let unknown = platform.host.rollback("nobody", None, Vec::new()).await.unwrap_err();
+    let unknown = platform.host.rollback("nobody", None, RollbackOptions::default()).await.unwrap_err();
     assert_eq!(unknown.to_string(), "not-found: no plugin nobody is installed; install it first");
 }
 
@@ -213,8 +215,11 @@ async fn a_hundred_upgrades_and_rollbacks_under_load_lose_and_double_nothing() {
     };
     for change in 0..CHANGES {
         let to = if change % 2 == 0 { "0.1.1" } else { "0.1.2" };
-        let summary =
-            platform.host.rollback("inventory", Some(to.parse().unwrap()), Vec::new()).await.unwrap();
+        let summary = platform
+            .host
+            .rollback("inventory", Some(to.parse().unwrap()), RollbackOptions::default())
+            .await
+            .unwrap();
         assert_eq!((summary.version.to_string().as_str(), summary.notes.len()), (to, 0));
     }
     stop.store(true, Ordering::Relaxed);

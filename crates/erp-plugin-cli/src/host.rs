@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use erp_plugin::{
     Alter, Altered, CodeCache, ErrorKind, Limits, PlatformScope, PlatformTransaction, PluginHost,
     PluginHostBuilder, ProcessCompiler, Storage, StorageError, StorageResult, SystemClock, SystemIds,
-    TenantScope, Transaction, TransactionOptions, evolution::Step, random_key,
+    TenantScope, Transaction, TransactionOptions, UserId, evolution::Step, random_key,
 };
 
 use crate::database::Database;
@@ -50,12 +50,24 @@ pub(crate) fn without_storage(code_cache: bool) -> Result<PluginHostBuilder> {
 fn compiling(builder: PluginHostBuilder, limits: Limits, code_cache: bool) -> Result<PluginHostBuilder> {
     let program = env::current_exe().context("this program does not know where it lies")?;
     let memory = limits.memory.to_string();
+    let builder = builder.acting_as(operator()?);
     let builder =
         builder.limits(limits).compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));
     Ok(match code_cache.then(open_code_cache).flatten() {
         Some(cache) => builder.code_cache(cache),
         None => builder,
     })
+}
+
+/// Who does what the command does, as the audit trail has it.
+fn operator() -> Result<UserId> {
+    const GIVEN: &str = "ERP_PLUGIN_OPERATOR";
+    if let Some(given) = env::var_os(GIVEN) {
+        return UserId::parse(&given.to_string_lossy()).with_context(|| GIVEN.to_owned());
+    }
+    // A system's user names are mostly such ids; where one is not, nobody is refused for it.
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| UserId::parse(&env::var(name).ok()?).ok());
+    Ok(user.map_or_else(|| UserId::parse("operator"), Ok)?)
 }
 
 /// Refuses everything.

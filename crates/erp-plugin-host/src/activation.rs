@@ -16,6 +16,7 @@ use crate::tenants::KEPT;
 /// A plugin in a tenant.
 #[derive(Clone)]
 pub(crate) struct Active {
+    pub(crate) tenant: TenantId,
     pub(crate) plugin: Arc<Installed>,
     pub(crate) caller: Arc<Caller>,
     /// `None` if it was never enabled there.
@@ -25,6 +26,17 @@ pub(crate) struct Active {
 impl Active {
     pub(crate) fn is_enabled(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.enabled)
+    }
+
+    /// Whether it can be called: it is enabled at this very version.
+    pub(crate) fn is_ready(&self) -> bool {
+        let version = &self.plugin.record.version;
+        self.state.as_ref().is_some_and(|state| state.enabled && state.version == *version)
+    }
+
+    /// The version whose `init` was committed there last.
+    pub(crate) fn version_there(&self) -> String {
+        self.state.as_ref().map(|state| state.version.to_string()).unwrap_or_default()
     }
 }
 
@@ -43,7 +55,8 @@ struct Resolved {
     generation: u64,
     /// With the moment before which each was read.
     active: HashMap<(TenantId, PluginName), (Instant, Active)>,
-    edge: Option<Arc<Caller>>,
+    /// What the edge can name: in every tenant (`None`), and in those where other versions run.
+    edges: HashMap<Option<TenantId>, Arc<Caller>>,
 }
 
 impl Activations {
@@ -59,8 +72,8 @@ impl Activations {
         (now.saturating_duration_since(*began) < KEPT).then(|| active.clone())
     }
 
-    pub(crate) fn put(&self, generation: u64, began: Instant, tenant: &TenantId, active: Active) {
-        let key = (tenant.clone(), active.plugin.name().clone());
+    pub(crate) fn put(&self, generation: u64, began: Instant, active: Active) {
+        let key = (active.tenant.clone(), active.plugin.name().clone());
         let mut resolved = self.write();
         if resolved.generation == generation {
             resolved.active.insert(key, (began, active));
@@ -79,28 +92,29 @@ impl Activations {
         let mut resolved = self.write();
         resolved.generation += 1;
         resolved.active.clear();
-        resolved.edge = None;
+        resolved.edges.clear();
     }
 
     pub(crate) fn forget_edge(&self) {
         let mut resolved = self.write();
         resolved.generation += 1;
-        resolved.edge = None;
+        resolved.edges.clear();
     }
 
-    /// What the platform's edge can name: every entity of every plugin, for whoever has the permission.
-    pub(crate) fn edge(&self, catalog: &Catalog) -> Arc<Caller> {
+    /// What the platform's edge can name in a tenant: every entity of every plugin, for whoever has the permission.
+    pub(crate) fn edge(&self, tenant: &TenantId, catalog: &Catalog) -> Arc<Caller> {
+        let whose = catalog.deviates(tenant).then(|| tenant.clone());
         let generation = {
             let resolved = self.read();
-            if let Some(caller) = &resolved.edge {
+            if let Some(caller) = resolved.edges.get(&whose) {
                 return Arc::clone(caller);
             }
             resolved.generation
         };
-        let caller = Arc::new(edge_caller(catalog));
+        let caller = Arc::new(edge_caller(&catalog.all_in(tenant)));
         let mut resolved = self.write();
         if resolved.generation == generation {
-            resolved.edge = Some(Arc::clone(&caller));
+            resolved.edges.insert(whose, Arc::clone(&caller));
         }
         caller
     }
@@ -114,13 +128,12 @@ impl Activations {
     }
 }
 
-fn edge_caller(catalog: &Catalog) -> Caller {
+fn edge_caller(plugins: &[Arc<Installed>]) -> Caller {
     let grant = |entity: Arc<Entity>| {
         let name = entity.schema().name.to_string();
         (name, EntityGrant { entity, read: Right::WithPermission, write: Right::WithPermission })
     };
-    let entities = catalog
-        .all()
+    let entities = plugins
         .iter()
         .flat_map(|plugin| {
             let dynamic = plugin.dynamic.iter().flat_map(|directory| directory.all());
@@ -135,47 +148,40 @@ fn edge_caller(catalog: &Catalog) -> Caller {
         dynamic: None,
         publish: PublishRight::All,
         config: HashMap::new(),
-        references: references(catalog),
+        references: references(plugins),
     }
 }
 
 /// Which fields refer to which entities, of all plugins: a deletion follows their rules, whoever deletes.
-fn references(catalog: &Catalog) -> Arc<References> {
-    let plugins = catalog.all();
+fn references(plugins: &[Arc<Installed>]) -> Arc<References> {
     Arc::new(References::new(plugins.iter().flat_map(|plugin| plugin.entities.values())))
 }
 
-/// Resolves what a plugin's calls may do in a tenant.
+/// Resolves what a plugin's calls may do in a tenant, where these are the versions that run.
 pub(crate) fn caller(
     plugin: &Installed,
-    catalog: &Catalog,
+    plugins: &[Arc<Installed>],
     tenant_config: &[(String, String)],
     system_config: &[(String, String)],
 ) -> Caller {
     let publish = match &plugin.manifest {
         Some(_) => PublishRight::Granted(plugin.granted.events_publish.clone()),
         None => PublishRight::NotOthers(
-            catalog
-                .all()
-                .iter()
-                .map(|other| other.name())
-                .filter(|name| *name != plugin.name())
-                .cloned()
-                .collect(),
+            plugins.iter().map(|other| other.name()).filter(|name| *name != plugin.name()).cloned().collect(),
         ),
     };
     Caller {
         publisher: Publisher::Plugin(plugin.name().clone()),
         version: plugin.record.version.to_string(),
-        entities: entities(plugin, catalog),
+        entities: entities(plugin, plugins),
         dynamic: plugin.dynamic.clone(),
         publish,
         config: config(plugin, tenant_config, system_config),
-        references: references(catalog),
+        references: references(plugins),
     }
 }
 
-fn entities(plugin: &Installed, catalog: &Catalog) -> HashMap<String, EntityGrant> {
+fn entities(plugin: &Installed, plugins: &[Arc<Installed>]) -> HashMap<String, EntityGrant> {
     let mut names = HashMap::new();
     for (name, entity) in &plugin.entities {
         let grant = EntityGrant { entity: Arc::clone(entity), read: Right::Own, write: Right::Own };
@@ -186,7 +192,7 @@ fn entities(plugin: &Installed, catalog: &Catalog) -> HashMap<String, EntityGran
     // for cannot.
     let asked = plugin.manifest.iter().flat_map(|manifest| &manifest.capabilities.entities);
     for name in asked.map(|(name, _)| name).collect::<HashSet<_>>() {
-        if let Some(entity) = find(catalog, name) {
+        if let Some(entity) = find(plugins, name) {
             let granted = |wanted: EntityAccess| {
                 plugin.granted.entities.iter().any(|(own, access)| own == name && *access == wanted)
             };
@@ -203,8 +209,8 @@ fn entities(plugin: &Installed, catalog: &Catalog) -> HashMap<String, EntityGran
     names
 }
 
-fn find(catalog: &Catalog, name: &EntityRef) -> Option<Arc<Entity>> {
-    catalog.get(&name.plugin)?.entities.get(name).cloned()
+fn find(plugins: &[Arc<Installed>], name: &EntityRef) -> Option<Arc<Entity>> {
+    plugins.iter().find(|plugin| *plugin.name() == name.plugin)?.entities.get(name).cloned()
 }
 
 fn config(
@@ -238,8 +244,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_in_use_for_a_second_and_not_after_a_change() {
-        let (activations, catalog) = (Activations::default(), Catalog::default());
-        let began = Instant::now();
+        let (activations, began) = (Activations::default(), Instant::now());
         let (tenant, plugin) = (TenantId::parse("acme").unwrap(), PluginName::parse("inventory").unwrap());
         let record = PluginVersion {
             name: plugin.clone(),
@@ -251,16 +256,17 @@ mod tests {
         };
         let installed = Arc::new(Installed::new(record, None, Capabilities::default(), &[]));
         let active = || Active {
+            tenant: tenant.clone(),
             plugin: Arc::clone(&installed),
-            caller: Arc::new(edge_caller(&catalog)),
+            caller: Arc::new(edge_caller(&[])),
             state: None,
         };
         let before = activations.generation();
         activations.forget(&tenant, &plugin);
-        activations.put(before, began, &tenant, active());
+        activations.put(before, began, active());
         assert!(activations.get(&tenant, &plugin, began).is_none());
 
-        activations.put(activations.generation(), began, &tenant, active());
+        activations.put(activations.generation(), began, active());
         assert!(activations.get(&tenant, &plugin, began + KEPT / 2).is_some());
         assert!(activations.get(&tenant, &plugin, began + KEPT).is_none());
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use erp_plugin_host_api::{Authorizer, HookRunner, NoHooks, RolePermissions, Services};
 use erp_plugin_model::event::RetryCaps;
-use erp_plugin_model::{Clock, IdGenerator, Limits};
+use erp_plugin_model::{Clock, IdGenerator, Limits, UserId};
 use erp_plugin_runtime::{CodeCache, Compiler, Engine, EngineOptions, InProcessCompiler, Interface, Loader};
 use erp_plugin_storage::Storage;
 use tokio::runtime::Handle;
@@ -15,6 +15,7 @@ use crate::error::HostResult;
 use crate::executor::Executor;
 use crate::host::PluginHost;
 use crate::install::{self, InstallOptions};
+use crate::quarantine::QuarantineOptions;
 
 /// Puts a [`PluginHost`] together. What is not given has a default that refuses rather than allows; the exception is
 /// [`bare_components`](Self::bare_components).
@@ -28,6 +29,8 @@ pub struct PluginHostBuilder {
     pub(crate) retry_caps: RetryCaps,
     pub(crate) tenant_limits: TenantLimits,
     pub(crate) worker: WorkerOptions,
+    pub(crate) quarantine: QuarantineOptions,
+    pub(crate) actor: Option<UserId>,
     runtime: Option<Handle>,
     threads: Option<usize>,
     engine: EngineOptions,
@@ -48,6 +51,8 @@ impl PluginHostBuilder {
             retry_caps: RetryCaps::default(),
             tenant_limits: TenantLimits::default(),
             worker: WorkerOptions::default(),
+            quarantine: QuarantineOptions::default(),
+            actor: None,
             runtime: None,
             threads: None,
             engine: EngineOptions::default(),
@@ -120,6 +125,20 @@ impl PluginHostBuilder {
     #[must_use]
     pub fn worker(mut self, options: WorkerOptions) -> Self {
         self.worker = options;
+        self
+    }
+
+    /// Who changes something through the host, as [`PluginHost::acting_as`]. Default: `system`.
+    #[must_use]
+    pub fn acting_as(mut self, user: UserId) -> Self {
+        self.actor = Some(user);
+        self
+    }
+
+    /// When a plugin that keeps failing is taken out of use in a tenant, and for how long.
+    #[must_use]
+    pub fn quarantine(mut self, options: QuarantineOptions) -> Self {
+        self.quarantine = options;
         self
     }
 

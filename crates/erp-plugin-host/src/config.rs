@@ -1,7 +1,8 @@
 //! Configuration of plugins and of the platform.
 
 use erp_plugin_model::parse::quote;
-use erp_plugin_model::{HostError, PluginName, TenantId};
+use erp_plugin_model::{HostError, PluginName, TenantId, UserId};
+use erp_plugin_storage::AuditEntry;
 use serde_json::Value as Json;
 
 use crate::error::HostResult;
@@ -15,6 +16,7 @@ const MAX_VALUE: usize = 64 << 10;
 impl Inner {
     pub(crate) async fn set_config(
         &self,
+        by: &UserId,
         tenant: &TenantId,
         plugin: &PluginName,
         key: &str,
@@ -47,12 +49,23 @@ impl Inner {
         let text = text(key, value)?;
         let mut own = self.change(tenant).await?;
         own.set_config(plugin, key, text.as_deref()).await?;
+        let entry = AuditEntry {
+            plugin: Some(plugin.clone()),
+            detail: Some(changed(key, text.is_some())),
+            ..self.done(by, "plugin.configured")
+        };
+        own.note_audit(&entry).await?;
         own.commit(None).await?;
         self.activations.forget(tenant, plugin);
         Ok(())
     }
 
-    pub(crate) async fn set_system_config(&self, key: &str, value: Option<Json>) -> HostResult<()> {
+    pub(crate) async fn set_system_config(
+        &self,
+        by: &UserId,
+        key: &str,
+        value: Option<Json>,
+    ) -> HostResult<()> {
         check_key(key)?;
         if !key.starts_with("system.") {
             return Err(
@@ -62,10 +75,17 @@ impl Inner {
         let text = text(key, value)?;
         let mut platform = self.change_platform().await?;
         platform.set_system_config(key, text.as_deref()).await?;
+        let detail = Some(changed(key, text.is_some()));
+        platform.note_platform_audit(&AuditEntry { detail, ..self.done(by, "system.configured") }).await?;
         platform.commit().await?;
         self.activations.forget_all();
         Ok(())
     }
+}
+
+/// What the audit trail says of a value: it may be secret.
+fn changed(key: &str, is_set: bool) -> String {
+    format!("{key} {}", if is_set { "set" } else { "taken away" })
 }
 
 /// A value as it is kept.

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use erp_plugin_model::evolution::{self, Archived};
 use erp_plugin_model::manifest::EntityAccess;
 use erp_plugin_model::schema::FieldType;
-use erp_plugin_model::{EntitySchema, ErrorCode, Field, HostError, PluginName, TenantId};
-use erp_plugin_storage::{Altered, ErrorKind, erase, evolve};
+use erp_plugin_model::{EntitySchema, ErrorCode, Field, HostError, PluginName, TenantId, UserId};
+use erp_plugin_storage::{Altered, AuditEntry, ErrorKind, erase, evolve};
 
 use crate::error::HostResult;
 use crate::host::Inner;
@@ -29,6 +29,8 @@ pub struct PluginState {
     pub versions: Vec<semver::Version>,
     /// The tenants in which it is enabled.
     pub enabled_in: Vec<TenantId>,
+    /// The tenants in which another version than the active one runs.
+    pub elsewhere: Vec<(TenantId, semver::Version)>,
 }
 
 /// What was done when a plugin was archived.
@@ -62,6 +64,7 @@ impl Inner {
     pub(crate) async fn plugin_states(&self) -> HostResult<Vec<PluginState>> {
         let mut platform = self.look_at_platform().await?;
         let active = platform.active_versions().await?;
+        let deviations = platform.deviations().await?;
         let mut states: Vec<PluginState> = Vec::new();
         for version in platform.versions().await? {
             match states.iter_mut().find(|state| state.name == version.name) {
@@ -70,6 +73,11 @@ impl Inner {
                     active: active.iter().find(|own| own.0 == version.name).map(|own| own.1.clone()),
                     versions: vec![version.version],
                     enabled_in: platform.enabled_in(&version.name).await?,
+                    elsewhere: deviations
+                        .iter()
+                        .filter(|own| own.1 == version.name)
+                        .map(|own| (own.0.clone(), own.2.clone()))
+                        .collect(),
                     name: version.name,
                 }),
             }
@@ -80,7 +88,11 @@ impl Inner {
     }
 
     /// Takes a plugin out of use in every tenant, and puts its tables aside.
-    pub(crate) async fn archive_plugin(&self, plugin: &PluginName) -> HostResult<ArchivedPlugin> {
+    pub(crate) async fn archive_plugin(
+        &self,
+        by: &UserId,
+        plugin: &PluginName,
+    ) -> HostResult<ArchivedPlugin> {
         let _one_at_a_time = self.installing.lock().await;
         self.look_again().await?;
         let installed = self.catalog.get(plugin);
@@ -91,7 +103,7 @@ impl Inner {
             .into());
         }
         self.check_unreferenced(plugin)?;
-        let disabled_in = self.take_out_of_use(plugin).await?;
+        let disabled_in = self.take_out_of_use(by, plugin).await?;
         let mut platform = self.look_at_platform().await?;
         let kept = platform.archived(plugin).await?;
         platform.rollback().await?;
@@ -100,7 +112,7 @@ impl Inner {
     }
 
     /// Removes for good what an archived plugin has left: its tables, what it has in every tenant, and its versions.
-    pub(crate) async fn purge_plugin(&self, plugin: &PluginName) -> HostResult<PurgedPlugin> {
+    pub(crate) async fn purge_plugin(&self, by: &UserId, plugin: &PluginName) -> HostResult<PurgedPlugin> {
         let _one_at_a_time = self.installing.lock().await;
         self.look_again().await?;
         if self.catalog.get(plugin).is_some() || self.has_tables(plugin).await? {
@@ -132,6 +144,13 @@ impl Inner {
             )
             .into());
         }
+        let detail = format!("{versions} versions, {rows} rows");
+        let entry = AuditEntry {
+            plugin: Some(plugin.clone()),
+            detail: Some(detail),
+            ..self.done(by, "plugin.purged")
+        };
+        platform.note_platform_audit(&entry).await?;
         platform.commit().await?;
         self.look_again().await?;
         Ok(PurgedPlugin { name: plugin.clone(), dropped, rows, versions })
@@ -188,12 +207,20 @@ impl Inner {
 
     /// Has no version of a plugin run and none of its tables in place, also where another process installs it meanwhile.
     /// Returns the tenants in which it was enabled.
-    async fn take_out_of_use(&self, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
+    async fn take_out_of_use(&self, by: &UserId, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
         let mut disabled_in = BTreeSet::new();
         for _ in 0..MAX_ROUNDS {
-            disabled_in.extend(self.disable_everywhere(plugin).await?);
+            disabled_in.extend(self.disable_everywhere(by, plugin).await?);
             let mut platform = self.change_platform().await?;
-            platform.deactivate(plugin).await?;
+            let before = platform.active_versions().await?.into_iter().find(|own| own.0 == *plugin);
+            if platform.deactivate(plugin).await? {
+                let entry = AuditEntry {
+                    plugin: Some(plugin.clone()),
+                    from: before.map(|(_, before)| before.to_string()),
+                    ..self.done(by, "plugin.archived")
+                };
+                platform.note_platform_audit(&entry).await?;
+            }
             platform.commit().await?;
             self.look_again().await?;
             self.put_tables_aside(plugin).await?;
@@ -213,13 +240,13 @@ impl Inner {
         .into())
     }
 
-    async fn disable_everywhere(&self, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
+    async fn disable_everywhere(&self, by: &UserId, plugin: &PluginName) -> HostResult<Vec<TenantId>> {
         let mut platform = self.look_at_platform().await?;
         let tenants = platform.enabled_in(plugin).await?;
         platform.rollback().await?;
         for tenant in &tenants {
             let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
-            self.set_enabled(tenant, plugin, false).await?;
+            self.stop(by, tenant, plugin, None).await?;
         }
         Ok(tenants)
     }

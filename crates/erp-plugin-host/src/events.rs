@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use erp_plugin_model::event::Delivery;
-use erp_plugin_model::{EventId, TenantId};
-use erp_plugin_storage::{Backlog, DeadLetter, DeadLetterFilter, DeliveryStatus, EventFilter, StoredEvent};
+use erp_plugin_model::{EventId, TenantId, UserId};
+use erp_plugin_storage::{
+    AuditEntry, Backlog, DeadLetter, DeadLetterFilter, DeliveryStatus, EventFilter, StoredEvent,
+};
 
 use crate::error::HostResult;
 use crate::host::{Inner, PluginHost};
@@ -116,12 +118,14 @@ impl<'h> Events<'h> {
     /// Sends dead letters again, as if they had not been attempted; returns how many. Each is the next of its stream: what
     /// came after it was handled without it, or waits.
     pub async fn resend(&self, filter: DeadLetterFilter) -> HostResult<u64> {
-        self.host.run(|inner| async move { inner.settle(&filter, Settlement::Resend).await }).await
+        let by = self.host.actor().clone();
+        self.host.run(|inner| async move { inner.settle(&by, &filter, Settlement::Resend).await }).await
     }
 
     /// Drops dead letters: nobody gets them any more. Returns how many.
     pub async fn discard(&self, filter: DeadLetterFilter) -> HostResult<u64> {
-        self.host.run(|inner| async move { inner.settle(&filter, Settlement::Drop).await }).await
+        let by = self.host.actor().clone();
+        self.host.run(|inner| async move { inner.settle(&by, &filter, Settlement::Drop).await }).await
     }
 
     /// Removes what was kept for long enough, in batches. What is undelivered stays, dead letters as well.
@@ -138,14 +142,30 @@ enum Settlement {
 }
 
 impl Inner {
-    async fn settle(&self, filter: &DeadLetterFilter, settlement: Settlement) -> HostResult<u64> {
+    async fn settle(
+        &self,
+        by: &UserId,
+        filter: &DeadLetterFilter,
+        settlement: Settlement,
+    ) -> HostResult<u64> {
         let mut settled = 0;
         loop {
             let mut platform = self.change_platform().await?;
-            let batch = match settlement {
-                Settlement::Resend => platform.resend(filter, BATCH).await?,
-                Settlement::Drop => platform.drop_dead_letters(filter, BATCH).await?,
+            let (action, batch) = match settlement {
+                Settlement::Resend => ("dead-letters.resent", platform.resend(filter, BATCH).await?),
+                Settlement::Drop => {
+                    ("dead-letters.dropped", platform.drop_dead_letters(filter, BATCH).await?)
+                }
             };
+            if batch > 0 {
+                let entry = AuditEntry {
+                    tenant: filter.tenant.clone(),
+                    plugin: filter.plugin.clone(),
+                    detail: Some(batch.to_string()),
+                    ..self.done(by, action)
+                };
+                platform.note_platform_audit(&entry).await?;
+            }
             platform.commit().await?;
             self.published.notify_one();
             settled += batch;

@@ -3,9 +3,21 @@
 use std::future::Future;
 
 use erp_plugin_model::{ErrorCode, HostError};
+use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::error::{HostFailure, HostResult};
+
+tokio::task_local! {
+    /// Set while the code of an invocation runs: a guest, the platform's own functions that it calls, a subscriber.
+    static INSIDE: ();
+}
+
+/// Runs the code of an invocation. What it asks of the host is refused: a second transaction would wait for the first one,
+/// and what it does would stay when the first one is undone.
+pub(crate) async fn inside<T>(work: impl Future<Output = T>) -> T {
+    INSIDE.scope((), work).await
+}
 
 /// A multi-thread runtime: the host's own, or one that the embedder lends.
 pub(crate) struct Executor {
@@ -54,11 +66,20 @@ impl Executor {
         self.handle.spawn(work)
     }
 
-    /// Runs work as a task of its own: a caller that goes away cancels nothing half-way.
+    /// Runs work as a task of its own: a caller that goes away cancels nothing half-way. Boxed, so that what the host does
+    /// inside is no part of the types of those who call it.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        work: impl Future<Output = HostResult<T>> + Send + 'static,
+        work: BoxFuture<'static, HostResult<T>>,
     ) -> HostResult<T> {
+        if INSIDE.try_with(|()| ()).is_ok() {
+            return Err(HostError::new(
+                ErrorCode::InTransaction,
+                "the host was asked from within an invocation, which is one transaction; ask the invocation, or publish an \
+                 event for what is to be done apart from it",
+            )
+            .into());
+        }
         match self.handle.spawn(work).await {
             Ok(done) => done,
             Err(ended) => match ended.try_into_panic() {

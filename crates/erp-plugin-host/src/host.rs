@@ -14,12 +14,13 @@ use erp_plugin_model::{
 use erp_plugin_runtime::{Export, Loader};
 use erp_plugin_storage::erase::Progress;
 use erp_plugin_storage::{
-    LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope, TenantState,
-    Transaction, TransactionOptions, UsageTotal,
+    AuditEntry, LogQuery, Mode, PlatformScope, PlatformTransaction, Storage, StoredLogLine, TenantScope,
+    TenantState, Transaction, TransactionOptions, UsageTotal,
 };
 use tokio::sync::Notify;
 
 use crate::activation::Activations;
+use crate::audit::AuditFilter;
 use crate::budget::Budgets;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
@@ -34,8 +35,10 @@ use crate::events::Events;
 use crate::executor::Executor;
 use crate::install::InstallOptions;
 use crate::locks::Locks;
+use crate::quarantine::{Failing, QuarantineOptions};
 use crate::report::InvocationReport;
 use crate::roles::StoredRoles;
+use crate::rollback::RollbackOptions;
 use crate::schema::{SchemaPlan, SchemaStatus};
 use crate::slots::Slots;
 use crate::tenants::{DeletionReceipt, KnownTenants};
@@ -43,10 +46,13 @@ use crate::tenants::{DeletionReceipt, KnownTenants};
 /// How long the host waits for the database when no invocation's deadline says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs plugins for the tenants of a platform.
+/// Runs plugins for the tenants of a platform. A clone is the same host.
+#[derive(Clone)]
 pub struct PluginHost {
     inner: Arc<Inner>,
-    executor: Executor,
+    executor: Arc<Executor>,
+    /// Who changes something through this handle, as the audit trail has it.
+    actor: UserId,
 }
 
 /// What every task of a host shares.
@@ -81,6 +87,9 @@ pub(crate) struct Inner {
     pub(crate) subscribed: Subscribed,
     pub(crate) retry_caps: RetryCaps,
     pub(crate) worker_options: WorkerOptions,
+    pub(crate) quarantine: QuarantineOptions,
+    /// The plugins that fail at present.
+    pub(crate) failing: Failing,
 }
 
 /// An installed plugin, for lists.
@@ -94,6 +103,9 @@ pub struct PluginSummary {
     pub manifest: Option<Manifest>,
     /// What somebody who installs it should know: capped limits, rights of a bare component.
     pub notes: Vec<String>,
+    /// After an installation, the tenants in which this version does not run although the plugin was enabled there: its `init`
+    /// failed, as the notes say.
+    pub not_in: Vec<TenantId>,
 }
 
 impl PluginHost {
@@ -147,16 +159,32 @@ impl PluginHost {
             subscribed: Subscribed::default(),
             retry_caps: builder.retry_caps,
             worker_options: builder.worker,
+            quarantine: builder.quarantine,
+            failing: Failing::default(),
         };
-        let host = Self { inner: Arc::new(inner), executor };
+        let actor = builder.actor.unwrap_or_else(|| inner.system.clone());
+        let executor = Arc::new(executor);
+        let host = Self { inner: Arc::new(inner), executor, actor };
         host.run(|inner| async move { inner.read_catalog().await }).await?;
         Ok(host)
+    }
+
+    /// The same host for somebody: what is changed through it has this user's, or service's, id in the
+    /// [audit trail](Self::audit). Whether they may is for the caller to decide. Without it everything is `system`'s doing.
+    #[must_use]
+    pub fn acting_as(&self, user: UserId) -> Self {
+        Self { actor: user, ..self.clone() }
+    }
+
+    /// Who did what about plugins, tenants, configuration and roles, the newest first.
+    pub async fn audit(&self, filter: AuditFilter) -> HostResult<Vec<AuditEntry>> {
+        self.run(|inner| async move { inner.audit(&filter).await }).await
     }
 
     /// Adds a tenant of the platform, and returns whether it was new.
     pub async fn create_tenant(&self, tenant: &str) -> HostResult<bool> {
         let tenant = TenantId::parse(tenant)?;
-        self.run(|inner| async move { inner.create_tenant(&tenant).await }).await
+        self.run_as(|inner, by| async move { inner.create_tenant(&by, &tenant).await }).await
     }
 
     /// Every tenant, by id.
@@ -175,14 +203,20 @@ impl PluginHost {
     pub async fn suspend_tenant(&self, tenant: &str) -> HostResult<bool> {
         let tenant = TenantId::parse(tenant)?;
         let state = TenantState::Suspended;
-        self.run(|inner| async move { Ok(inner.set_tenant_state(&tenant, state).await? != state) }).await
+        self.run_as(
+            |inner, by| async move { Ok(inner.set_tenant_state(&by, &tenant, state).await? != state) },
+        )
+        .await
     }
 
     /// Lets a tenant go on where it was suspended. Returns whether it was.
     pub async fn resume_tenant(&self, tenant: &str) -> HostResult<bool> {
         let tenant = TenantId::parse(tenant)?;
         let state = TenantState::Active;
-        self.run(|inner| async move { Ok(inner.set_tenant_state(&tenant, state).await? != state) }).await
+        self.run_as(
+            |inner, by| async move { Ok(inner.set_tenant_state(&by, &tenant, state).await? != state) },
+        )
+        .await
     }
 
     /// Erases everything of a tenant, and the tenant: records of every entity, what was put aside of them, history, log,
@@ -196,7 +230,7 @@ impl PluginHost {
         mut progress: impl FnMut(Progress) + Send + 'static,
     ) -> HostResult<DeletionReceipt> {
         let tenant = TenantId::parse(tenant)?;
-        self.run(|inner| async move { inner.delete_tenant(&tenant, &mut progress).await }).await
+        self.run_as(|inner, by| async move { inner.delete_tenant(&by, &tenant, &mut progress).await }).await
     }
 
     /// Installs a component: judges, compiles and links it, tries its `init` in a transaction that is rolled back,
@@ -204,27 +238,31 @@ impl PluginHost {
     ///
     /// Another version of an installed plugin takes its place: its tables become what it declares, as
     /// [`plan`](Self::plan) says, or nothing is done and [`HostFailure::Schema`](crate::HostFailure::Schema) says what is
-    /// in the way. `init` is called where the plugin is enabled.
+    /// in the way. `init` is called where the plugin is enabled, and a tenant goes to the version in that transaction; where
+    /// it fails the version that it had goes on, as the summary's notes say.
+    ///
+    /// With [`InstallOptions::tenants`] only those go to the version, and stay there until it is installed for all.
     pub async fn install(
         &self,
         component: impl Into<Arc<[u8]>>,
         options: InstallOptions,
     ) -> HostResult<PluginSummary> {
         let component = component.into();
-        self.run(|inner| async move { inner.install(component, options).await }).await
+        self.run_as(|inner, by| async move { inner.install(&by, component, options).await }).await
     }
 
     /// Has a version of a plugin run again that was installed before; without one the version before the one that runs. Its
     /// tables become what that version declares, as in [`install`](Self::install): what the later one added goes out of
-    /// sight, which takes consent. `init` is called where the plugin is enabled.
+    /// sight, which takes consent. `init` is called where the plugin is enabled. Tenants that are named in the options go
+    /// back alone, without a version to the one that is active.
     pub async fn rollback(
         &self,
         plugin: &str,
         to: Option<semver::Version>,
-        consent: Vec<String>,
+        options: RollbackOptions,
     ) -> HostResult<PluginSummary> {
         let plugin = PluginName::parse(plugin)?;
-        self.run(|inner| async move { inner.rollback(&plugin, to.as_ref(), consent).await }).await
+        self.run_as(|inner, by| async move { inner.rollback(&by, &plugin, to.as_ref(), options).await }).await
     }
 
     /// What installing a component would do to its plugin's tables; nothing is changed.
@@ -247,7 +285,7 @@ impl PluginHost {
     /// back. What an archived one has, [`purge`](Self::purge) removes.
     pub async fn purge_archived(&self, plugin: &str) -> HostResult<Vec<Archived>> {
         let plugin = PluginName::parse(plugin)?;
-        self.run(|inner| async move { inner.purge_archived(&plugin).await }).await
+        self.run_as(|inner, by| async move { inner.purge_archived(&by, &plugin).await }).await
     }
 
     /// Every plugin that is or was installed, by name, with its versions and the tenants in which it is enabled.
@@ -262,7 +300,7 @@ impl PluginHost {
     /// On Postgres it takes the tables' owner, as an installation does. Whoever is stopped begins again and goes on.
     pub async fn archive(&self, plugin: &str) -> HostResult<ArchivedPlugin> {
         let plugin = PluginName::parse(plugin)?;
-        self.run(|inner| async move { inner.archive_plugin(&plugin).await }).await
+        self.run_as(|inner, by| async move { inner.archive_plugin(&by, &plugin).await }).await
     }
 
     /// Removes for good what an archived plugin has left: its tables with all records, and in every tenant its
@@ -272,7 +310,7 @@ impl PluginHost {
     /// On Postgres it takes the tables' owner, as an installation does.
     pub async fn purge(&self, plugin: &str) -> HostResult<PurgedPlugin> {
         let plugin = PluginName::parse(plugin)?;
-        self.run(|inner| async move { inner.purge_plugin(&plugin).await }).await
+        self.run_as(|inner, by| async move { inner.purge_plugin(&by, &plugin).await }).await
     }
 
     /// The installed plugins, by name.
@@ -285,7 +323,7 @@ impl PluginHost {
     /// enabled plugin changes nothing.
     pub async fn enable(&self, tenant: &str, plugin: &str) -> HostResult<()> {
         let (tenant, plugin) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?);
-        self.run(|inner| async move { inner.enable(&tenant, &plugin).await }).await
+        self.run_as(|inner, by| async move { inner.enable(&by, &tenant, &plugin).await }).await
     }
 
     /// Stops a plugin's calls and new deliveries in a tenant, at once here and within a second in other processes; what has
@@ -293,7 +331,7 @@ impl PluginHost {
     /// enabled again; events that are numbered meanwhile never reach it.
     pub async fn disable(&self, tenant: &str, plugin: &str) -> HostResult<()> {
         let (tenant, plugin) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?);
-        self.run(|inner| async move { inner.disable(&tenant, &plugin).await }).await
+        self.run_as(|inner, by| async move { inner.disable(&by, &tenant, &plugin).await }).await
     }
 
     /// Calls a plugin's `handle-event` at once, as this identity, past the outbox. Whether the identity may is for the
@@ -402,13 +440,14 @@ impl PluginHost {
         value: Option<serde_json::Value>,
     ) -> HostResult<()> {
         let (tenant, plugin, key) = (TenantId::parse(tenant)?, PluginName::parse(plugin)?, key.to_owned());
-        self.run(|inner| async move { inner.set_config(&tenant, &plugin, &key, value).await }).await
+        self.run_as(|inner, by| async move { inner.set_config(&by, &tenant, &plugin, &key, value).await })
+            .await
     }
 
     /// Sets a value of the platform's own configuration (`system.*`), or takes it away.
     pub async fn set_system_config(&self, key: &str, value: Option<serde_json::Value>) -> HostResult<()> {
         let key = key.to_owned();
-        self.run(|inner| async move { inner.set_system_config(&key, value).await }).await
+        self.run_as(|inner, by| async move { inner.set_system_config(&by, &key, value).await }).await
     }
 
     /// The roles of a tenant, by name. They give something to users in a host that was built with
@@ -430,27 +469,27 @@ impl PluginHost {
         let tenant = TenantId::parse(tenant)?;
         let permissions = permissions.into_iter().map(|text| PermissionPattern::parse(text.as_ref()));
         let role = Role::new(RoleName::parse(role)?, permissions.collect::<Result<_, _>>()?);
-        self.run(|inner| async move { inner.set_role(&tenant, &role).await }).await
+        self.run_as(|inner, by| async move { inner.set_role(&by, &tenant, &role).await }).await
     }
 
     /// Removes a role of a tenant and takes it from everybody who has it; returns whether it was there.
     pub async fn remove_role(&self, tenant: &str, role: &str) -> HostResult<bool> {
         let (tenant, role) = (TenantId::parse(tenant)?, RoleName::parse(role)?);
-        self.run(|inner| async move { inner.remove_role(&tenant, &role).await }).await
+        self.run_as(|inner, by| async move { inner.remove_role(&by, &tenant, &role).await }).await
     }
 
     /// Gives a role of a tenant to a user, or a service, by the platform's id for it. `not-found` when there is no such
     /// role; having it already changes nothing.
     pub async fn assign_role(&self, tenant: &str, user: &str, role: &str) -> HostResult<()> {
         let (tenant, user, role) = (TenantId::parse(tenant)?, UserId::parse(user)?, RoleName::parse(role)?);
-        self.run(|inner| async move { inner.assign_role(&tenant, &user, &role).await }).await
+        self.run_as(|inner, by| async move { inner.assign_role(&by, &tenant, &user, &role).await }).await
     }
 
     /// Takes a role of a tenant from a user; returns whether they had it. A role that the platform itself gives, in
     /// [`Identity::roles`], is not the tenant's to take.
     pub async fn unassign_role(&self, tenant: &str, user: &str, role: &str) -> HostResult<bool> {
         let (tenant, user, role) = (TenantId::parse(tenant)?, UserId::parse(user)?, RoleName::parse(role)?);
-        self.run(|inner| async move { inner.unassign_role(&tenant, &user, &role).await }).await
+        self.run_as(|inner, by| async move { inner.unassign_role(&by, &tenant, &user, &role).await }).await
     }
 
     /// Who has which role in a tenant, by user and then by role.
@@ -483,6 +522,10 @@ impl PluginHost {
         self.run(|inner| async move { Ok(inner.look_at(&tenant).await?.event_count().await?) }).await
     }
 
+    pub(crate) fn actor(&self) -> &UserId {
+        &self.actor
+    }
+
     pub(crate) fn inner(&self) -> Arc<Inner> {
         Arc::clone(&self.inner)
     }
@@ -491,13 +534,22 @@ impl PluginHost {
         &self.executor
     }
 
+    /// Runs work that notes who does it.
+    async fn run_as<T, F>(&self, work: impl FnOnce(Arc<Inner>, UserId) -> F) -> HostResult<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = HostResult<T>> + Send + 'static,
+    {
+        self.executor.run(Box::pin(work(Arc::clone(&self.inner), self.actor.clone()))).await
+    }
+
     /// Runs work as a task of its own.
     pub(crate) async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> HostResult<T>
     where
         T: Send + 'static,
         F: Future<Output = HostResult<T>> + Send + 'static,
     {
-        self.executor.run(work(Arc::clone(&self.inner))).await
+        self.executor.run(Box::pin(work(Arc::clone(&self.inner)))).await
     }
 }
 
@@ -579,6 +631,7 @@ impl Inner {
             version: plugin.record.version.clone(),
             manifest: plugin.manifest.clone(),
             notes,
+            not_in: Vec::new(),
         }
     }
 }

@@ -1,16 +1,19 @@
 //! How a component becomes an installed plugin.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::manifest::{Capabilities, DEFAULT_MAX_SIZE, MAX_MAX_SIZE};
 use erp_plugin_model::schema::FieldType;
-use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, Manifest, PluginName, TenantId};
+use erp_plugin_model::{
+    EntityRef, EntitySchema, ErrorCode, HostError, Manifest, PluginName, TenantId, UserId,
+};
 use erp_plugin_runtime::{Export, LoadError, LoadedPlugin, Loader, validate};
-use erp_plugin_storage::{Entity, ErrorKind, PluginVersion, StorageError};
+use erp_plugin_storage::{AuditEntry, Entity, PluginVersion};
 use sha2::{Digest as _, Sha256};
 
-use crate::catalog::Installed;
+use crate::catalog::{Installed, Reading};
 use crate::delivery::is_platforms;
 use crate::error::{HostFailure, HostResult};
 use crate::host::{Inner, PluginSummary};
@@ -34,11 +37,15 @@ pub struct InstallOptions {
     /// What may go out of sight when another version of a plugin is installed: `inventory.item`,
     /// `inventory.item.category`.
     pub consent: Vec<String>,
+    /// The tenants in which the version is tried, while the one that is active goes on in all others; everywhere when there are
+    /// none. Only what both versions can live with is done to the plugin's tables.
+    pub tenants: Vec<TenantId>,
 }
 
 impl Inner {
     pub(crate) async fn install(
         &self,
+        by: &UserId,
         component: Arc<[u8]>,
         options: InstallOptions,
     ) -> HostResult<PluginSummary> {
@@ -61,10 +68,15 @@ impl Inner {
         if let Some(present) = &present
             && (present.record.version == record.version || present.record.component == record.component)
         {
-            return self.already_there(present, &record, &options).await;
+            self.grant_anew(by, present, &record, &options).await?;
+            let installed = self.installed(&record.name).await?;
+            return self.run_in(by, &installed, &options.tenants, notes).await;
         }
         if let Some(manifest) = &manifest {
             self.check_references(manifest)?;
+        }
+        if !options.tenants.is_empty() {
+            self.check_enabled(&record.name, &options.tenants).await?;
         }
 
         let loaded = self.loader.load(&component, &record.component, max_size(manifest.as_ref())).await?;
@@ -76,21 +88,43 @@ impl Inner {
             self.try_init(&Arc::new(trial)).await?;
         }
 
-        let declared = plugin.declared();
-        self.evolve(plugin.name(), &plugin.record.version, &declared, &options.consent).await?;
+        let (name, version) = (plugin.name().clone(), plugin.record.version.clone());
+        if options.tenants.is_empty() {
+            self.evolve(&name, &version, &plugin.declared(), &options.consent).await?;
+        } else {
+            self.evolve_alongside(&plugin).await?;
+        }
         self.keep(&plugin, &component).await?;
+        let mut platform = self.look_at_platform().await?;
+        let found = platform.entities(&name).await?;
+        platform.rollback().await?;
+        let Installed { record, manifest, granted, .. } = plugin;
+        let installed = Installed::new(record, manifest, granted, &found);
+        // Compiled once.
+        let installed = Arc::new(Installed { loaded: loaded.into(), ..installed });
+        self.catalog.expect(Some(Arc::clone(&installed)));
+        let summary = self.run_in(by, &installed, &options.tenants, notes).await;
+        self.catalog.expect(None);
+        summary
+    }
+
+    /// Has a version that is kept run everywhere, or in these tenants.
+    async fn run_in(
+        &self,
+        by: &UserId,
+        installed: &Arc<Installed>,
+        tenants: &[TenantId],
+        notes: Vec<String>,
+    ) -> HostResult<PluginSummary> {
         self.read_catalog().await?;
-        let installed = self.catalog.get(plugin.name());
-        let installed = installed.ok_or_else(|| StorageError::new(ErrorKind::Busy, "install"))?;
-        if installed.record.component == plugin.record.component {
-            // Compiled once. Another process may have been quicker with another version.
-            drop(installed.loaded.set(loaded));
-        }
-        if present.is_some() {
-            self.tell_tenants(installed.name(), &mut notes).await?;
-        }
-        let mut summary = self.summary(&installed);
+        let mut summary = self.summary(installed);
         summary.notes.extend(notes);
+        if tenants.is_empty() {
+            self.upgrade(by, installed, &mut summary).await?;
+        } else {
+            self.check_enabled(installed.name(), tenants).await?;
+            self.try_in(by, tenants, installed).await?;
+        }
         Ok(summary)
     }
 
@@ -140,38 +174,36 @@ impl Inner {
         self.plan(&record.name, &record.version, &declared).await
     }
 
-    /// Calls `init` of a new version where its plugin is enabled. Where it fails the note says so, and it is tried again
-    /// when the plugin is next enabled there.
-    async fn tell_tenants(&self, plugin: &PluginName, notes: &mut Vec<String>) -> HostResult<()> {
-        for tenant in self.tenants().await? {
-            if !self.active(&tenant, plugin).await?.is_enabled() {
-                continue;
-            }
-            if let Err(failure) = self.enable(&tenant, plugin).await {
-                notes.push(format!("in {tenant}: {failure}"));
-            }
-        }
-        Ok(())
-    }
-
     /// Reads what is installed: when the host starts, and when it is asked for a plugin that another process may have
     /// installed since. Nothing is compiled yet.
     pub(crate) async fn read_catalog(&self) -> HostResult<()> {
         let _one_at_a_time = self.reading.lock().await;
         let mut platform = self.look_at_platform().await?;
+        let revision = platform.revision().await?;
         let active = platform.active_versions().await?;
-        let mut installed = Vec::new();
+        let deviations = platform.deviations().await?;
+        let mut reading = Reading { revision, ..Reading::default() };
         for record in platform.versions().await? {
-            if !active.contains(&(record.name.clone(), record.version.clone())) {
+            let is_active = active.contains(&(record.name.clone(), record.version.clone()));
+            let runs = deviations
+                .iter()
+                .any(|(_, name, version)| *name == record.name && *version == record.version);
+            if !is_active && !runs {
                 continue;
             }
             let manifest = record.manifest.as_deref().map(Manifest::from_json).transpose()?;
             let granted = Capabilities::from_json(&record.granted, &record.name)?;
             let found = platform.entities(&record.name).await?;
-            installed.push(Installed::new(record, manifest, granted, &found));
+            let installed = Installed::new(record, manifest, granted, &found);
+            if is_active {
+                reading.active.push(installed);
+            } else if installed.fits {
+                reading.others.push(installed);
+            }
         }
         platform.rollback().await?;
-        if self.catalog.learn(installed) {
+        reading.deviations = deviations;
+        if self.catalog.learn(reading, Instant::now()) {
             // One plugin may name what another has.
             self.activations.forget_all();
         }
@@ -179,12 +211,13 @@ impl Inner {
     }
 
     /// Refuses other bytes under the name of a version, and grants the same ones anew if that is asked for.
-    async fn already_there(
+    async fn grant_anew(
         &self,
+        by: &UserId,
         present: &Installed,
         record: &PluginVersion,
         options: &InstallOptions,
-    ) -> HostResult<PluginSummary> {
+    ) -> HostResult<()> {
         let (name, own) = (&record.name, &present.record.version);
         if present.record.component != record.component {
             return Err(HostError::new(
@@ -198,11 +231,17 @@ impl Inner {
         if options.granted.is_some() && present.record.granted != record.granted {
             let mut platform = self.change_platform().await?;
             platform.set_granted(name, own, &record.granted).await?;
+            let entry = AuditEntry {
+                plugin: Some(name.clone()),
+                from: Some(String::from_utf8_lossy(&present.record.granted).into_owned()),
+                to: Some(String::from_utf8_lossy(&record.granted).into_owned()),
+                ..self.done(by, "plugin.granted")
+            };
+            platform.note_platform_audit(&entry).await?;
             platform.commit().await?;
             self.read_catalog().await?;
         }
-        let installed = self.installed(name).await?;
-        Ok(self.summary(&installed))
+        Ok(())
     }
 
     /// Every entity that is referred to must be there.
@@ -241,7 +280,7 @@ impl Inner {
         }
     }
 
-    /// Keeps component and version, and has it run from here on.
+    /// Keeps component and version.
     async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<()> {
         let (name, version) = (plugin.name(), &plugin.record.version);
         let mut platform = self.change_platform().await?;
@@ -264,18 +303,6 @@ impl Inner {
             }
         }
         platform.set_granted(name, version, &plugin.record.granted).await?;
-        platform.activate(name, version).await?;
-        // Whoever archives it meanwhile has put its tables aside, or waits for them from here on and then sees that it runs.
-        platform.set_version(name, version).await?;
-        let found = platform.entities(name).await?;
-        if !plugin.entities.keys().all(|entity| found.iter().any(|own| own.name == *entity)) {
-            platform.rollback().await?;
-            return Err(HostError::new(
-                ErrorCode::Unavailable,
-                format!("{name} was archived while it was installed; install it again if it is to run"),
-            )
-            .into());
-        }
         Ok(platform.commit().await?)
     }
 }

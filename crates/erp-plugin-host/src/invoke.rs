@@ -10,11 +10,14 @@ use erp_plugin_model::{
     EntitySchema, ErrorCode, HostError, Identity, Limits, PermissionSet, PluginName, TenantId,
 };
 use erp_plugin_runtime::{Called, Export, LoadedPlugin};
-use erp_plugin_storage::{ActivationState, ErrorKind, Mode, StorageError, Subscription, TenantScope};
+use erp_plugin_storage::{
+    ActivationState, AuditEntry, ErrorKind, Mode, StorageError, Subscription, TenantScope,
+};
 
 use crate::activation::{self, Active};
 use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
+use crate::executor::inside;
 use crate::host::Inner;
 use crate::report::{InvocationReport, is_platform_fault};
 
@@ -48,8 +51,15 @@ pub(crate) struct Call {
     pub(crate) active: Active,
     pub(crate) export: Export,
     pub(crate) cause: Cause,
-    /// The lifecycle mark that commits with what the call does.
-    pub(crate) mark: Option<(ActivationState, Vec<Subscription>)>,
+    /// Of a lifecycle call, whatever state the plugin is in, the mark that commits with what it does, if it has one.
+    pub(crate) lifecycle: Option<Option<Mark>>,
+}
+
+/// Where a plugin stands after a lifecycle call.
+pub(crate) struct Mark {
+    pub(crate) state: ActivationState,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) entry: Option<AuditEntry>,
 }
 
 impl Inner {
@@ -60,21 +70,33 @@ impl Inner {
         plugin: &PluginName,
         export: Export,
     ) -> HostResult<InvocationReport> {
-        let active = self.active(&identity.tenant, plugin).await?;
-        if !active.is_enabled() {
-            return Err(HostError::new(
-                ErrorCode::NotFound,
-                format!("{plugin} is not enabled in {}; enable it there first", identity.tenant),
-            )
-            .into());
+        let tenant = identity.tenant.clone();
+        self.check_open(&tenant).await?;
+        let active = self.ready(&tenant, plugin).await?.ok_or_else(|| {
+            HostError::not_found(format!("{plugin} is not enabled in {tenant}; enable it there first"))
+        })?;
+        self.invoke(Call { identity, active, export, cause: Cause::Request, lifecycle: None }).await
+    }
+
+    /// Runs an invocation of a plugin that is not out of use, and counts how it ended.
+    pub(crate) async fn invoke(&self, call: Call) -> HostResult<InvocationReport> {
+        if call.lifecycle.is_some() {
+            return self.run_invocation(call).await;
         }
-        self.check_open(&identity.tenant).await?;
-        self.invoke(Call { identity, active, export, cause: Cause::Request, mark: None }).await
+        let (active, cause) = (call.active.clone(), call.cause.clone());
+        let tried = self.pass_quarantine(&active).await?;
+        let report = self.run_invocation(call).await?;
+        if let Err(fault) = self.note_ending(&active, &cause, &report, tried.as_ref()).await {
+            // What the invocation did is done.
+            tracing::warn!(error = %fault, "how an invocation ended could not be noted");
+        }
+        Ok(report)
     }
 
     /// Runs an invocation, and runs it again as a whole when its transaction was lost.
-    pub(crate) async fn invoke(&self, call: Call) -> HostResult<InvocationReport> {
-        let Call { identity, mut active, export, cause, mark } = call;
+    async fn run_invocation(&self, call: Call) -> HostResult<InvocationReport> {
+        let Call { identity, mut active, export, cause, lifecycle } = call;
+        let (is_lifecycle, mark) = (lifecycle.is_some(), lifecycle.flatten());
         let tenant = identity.tenant.clone();
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
@@ -101,7 +123,7 @@ impl Inner {
                 },
             );
             let writer = Arc::clone(invocation.writer_watch());
-            let called = self.cpu.computing(&tenant, &writer, loaded.call(invocation, &export)).await;
+            let called = inside(self.cpu.computing(&tenant, &writer, loaded.call(invocation, &export))).await;
             let Called { mut invocation, result, measured } = called;
             self.budgets.charge(&tenant, measured.fuel, Instant::now());
             let mut again = Again::default();
@@ -113,8 +135,8 @@ impl Inner {
                     (Err(failure.error), Some((failure.kind, failure.detail)))
                 }
             };
-            if let (Ok(()), Some((state, subscriptions))) = (&result, &mark)
-                && let Err(error) = set_mark(&mut invocation, state, subscriptions).await
+            if let (Ok(()), Some(mark)) = (&result, &mark)
+                && let Err(error) = set_mark(&mut invocation, mark).await
             {
                 again.note(fatal_of(&error));
                 result = Err(to_host_error(error));
@@ -128,7 +150,7 @@ impl Inner {
             }
             again.note(failed(&finished.outcome));
             // The mark of a lifecycle call names a version, which is to be called no more if another one runs.
-            let is_over = again.stale && mark.is_some();
+            let is_over = again.stale && is_lifecycle;
             if again.may && !is_over && attempt < MAX_ATTEMPTS && Instant::now() < deadline {
                 earlier_fuel += finished.usage.fuel;
                 attempt += 1;
@@ -152,7 +174,10 @@ impl Inner {
         export: Export,
     ) -> HostResult<Result<(), HostError>> {
         let system_config = self.system_config().await?;
-        let caller = activation::caller(plugin, &self.catalog, &[], &system_config);
+        let mut plugins = self.catalog.all();
+        plugins.retain(|other| other.name() != plugin.name());
+        plugins.push(Arc::clone(plugin));
+        let caller = activation::caller(plugin, &plugins, &[], &system_config);
         let limits = self.limits_for(plugin, &export);
         let _permit = self.slots.acquire(tenant).await.map_err(HostFailure::Busy)?;
         let mut invocation = Invocation::begin(
@@ -181,7 +206,7 @@ impl Inner {
         }
         let writer = Arc::clone(invocation.writer_watch());
         let loaded = self.load(plugin).await?;
-        let called = self.cpu.computing(tenant, &writer, loaded.call(invocation, &export)).await;
+        let called = inside(self.cpu.computing(tenant, &writer, loaded.call(invocation, &export))).await;
         // Dropping the invocation rolls it back without a trace.
         Ok(match called.result {
             Ok(answer) => answer.map_err(|text| guest_error(&text)),
@@ -198,6 +223,7 @@ impl Inner {
         work: impl for<'i> Fn(&'i mut Invocation, &'i D) -> EdgeWork<'i, T>,
     ) -> HostResult<T> {
         self.check_open(&identity.tenant).await?;
+        self.refresh().await?;
         let deadline = Instant::now() + self.limits.deadline();
         let call = EdgeCall { identity, mode, cause: Cause::Request, deadline };
         self.edge_invocation(call, data, work).await?.map_err(|failure| failure.error.into())
@@ -225,7 +251,7 @@ impl Inner {
                     scope: TenantScope::granted_by_host(identity.tenant.clone()),
                     identity: Arc::clone(&identity),
                     permissions: Arc::clone(&permissions),
-                    caller: self.activations.edge(&self.catalog),
+                    caller: self.activations.edge(&identity.tenant, &self.catalog),
                     trigger: trigger.clone(),
                     mode,
                     cause: cause.clone(),
@@ -233,7 +259,7 @@ impl Inner {
                     limits: self.limits.clone(),
                 },
             );
-            let answer = work(&mut edge, data).await;
+            let answer = inside(work(&mut edge, data)).await;
             let (failure, again) = match end_edge(edge, answer).await {
                 Ok(done) => return Ok(Ok(done)),
                 Err(ended) => ended,
@@ -260,17 +286,73 @@ impl Inner {
         if let Some(active) = self.activations.get(tenant, plugin, Instant::now()) {
             return Ok(active);
         }
+        self.refresh().await?;
         let (generation, began) = (self.activations.generation(), Instant::now());
-        let installed = self.installed(plugin).await?;
+        let state = self.state_in(tenant, plugin).await?;
+        let installed = self.running(tenant, plugin, state.as_ref()).await?;
+        let active = self.resolve(tenant, installed, state).await?;
+        self.activations.put(generation, began, active.clone());
+        Ok(active)
+    }
+
+    /// A version of a plugin in a tenant, whether or not it is the one that runs there.
+    pub(crate) async fn resolve(
+        &self,
+        tenant: &TenantId,
+        plugin: Arc<Installed>,
+        state: Option<ActivationState>,
+    ) -> HostResult<Active> {
         let mut own = self.look(tenant).await?;
-        let state = own.activation(plugin).await?;
-        let config = own.config(plugin).await?;
+        let config = own.config(plugin.name()).await?;
         own.rollback(None).await?;
         let system_config = self.system_config().await?;
-        let caller = Arc::new(activation::caller(&installed, &self.catalog, &config, &system_config));
-        let active = Active { plugin: installed, caller, state };
-        self.activations.put(generation, began, tenant, active.clone());
-        Ok(active)
+        let mut here = self.catalog.all_in(tenant);
+        here.retain(|other| other.name() != plugin.name());
+        here.push(Arc::clone(&plugin));
+        let caller = Arc::new(activation::caller(&plugin, &here, &config, &system_config));
+        Ok(Active { tenant: tenant.clone(), plugin, caller, state })
+    }
+
+    /// The version that runs in a tenant: the one whose `init` was committed there, if it can work on its tables; else the
+    /// one that is active.
+    async fn running(
+        &self,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        state: Option<&ActivationState>,
+    ) -> HostResult<Arc<Installed>> {
+        let active = self.installed(plugin).await?;
+        let Some(state) = state.filter(|state| state.enabled && state.version != active.record.version)
+        else {
+            return Ok(active);
+        };
+        let find = || {
+            let here = self.catalog.get_in(tenant, plugin)?;
+            (here.record.version == state.version).then_some(here)
+        };
+        if let Some(here) = find() {
+            return Ok(here);
+        }
+        // Another process has taken the tenant there.
+        self.read_catalog().await?;
+        match find() {
+            Some(here) => Ok(here),
+            None => self.installed(plugin).await,
+        }
+    }
+
+    /// Reads what is installed if another process has changed it; asks at most once a second.
+    pub(crate) async fn refresh(&self) -> HostResult<()> {
+        if !self.catalog.is_due(Instant::now()) {
+            return Ok(());
+        }
+        let mut platform = self.look_at_platform().await?;
+        let revision = platform.revision().await?;
+        platform.rollback().await?;
+        if !self.catalog.is_at(&revision) {
+            self.read_catalog().await?;
+        }
+        Ok(())
     }
 
     /// An installed plugin, by this process or by another one on the same database.
@@ -361,12 +443,13 @@ async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T
     }
 }
 
-async fn set_mark(
-    invocation: &mut Invocation,
-    state: &ActivationState,
-    subscriptions: &[Subscription],
-) -> Result<(), CallError> {
-    Ok(invocation.transaction().await?.set_activation(state, subscriptions).await?)
+async fn set_mark(invocation: &mut Invocation, mark: &Mark) -> Result<(), CallError> {
+    let transaction = invocation.transaction().await?;
+    transaction.set_activation(&mark.state, &mark.subscriptions).await?;
+    if let Some(entry) = &mark.entry {
+        transaction.note_audit(entry).await?;
+    }
+    Ok(())
 }
 
 pub(crate) fn to_host_error(error: CallError) -> HostError {

@@ -9,6 +9,7 @@
 //! - An invocation that lost its transaction is run again as a whole, in a fresh sandbox, within one deadline.
 
 mod activation;
+mod audit;
 mod bare;
 mod budget;
 mod builder;
@@ -26,13 +27,16 @@ mod install;
 mod invoke;
 mod lifecycle;
 mod locks;
+mod quarantine;
 mod report;
 mod roles;
 mod rollback;
 mod schema;
 mod slots;
 mod tenants;
+mod upgrade;
 
+pub use audit::AuditFilter;
 pub use bare::plugin_name_from_file;
 pub use budget::TenantLimits;
 pub use builder::PluginHostBuilder;
@@ -43,6 +47,8 @@ pub use error::{HostFailure, HostResult};
 pub use events::{EventDetails, Events, Pruned, Retention};
 pub use host::{PluginHost, PluginSummary};
 pub use install::InstallOptions;
+pub use quarantine::QuarantineOptions;
 pub use report::{InvocationReport, WrittenRecord};
+pub use rollback::RollbackOptions;
 pub use schema::{Obstacles, PlannedStep, SchemaPlan, SchemaStatus};
 pub use tenants::DeletionReceipt;

@@ -17,7 +17,9 @@ use erp_plugin_model::{
     ErrorCode, HostError, Identity, IdentityKind, PermissionSet, Role, RoleAssignment, RoleName, TenantId,
     UserId,
 };
-use erp_plugin_storage::{Mode, Storage, StorageResult, TenantScope, TransactionOptions};
+use erp_plugin_storage::{
+    AuditEntry, Mode, Storage, StorageResult, TenantScope, TransactionOptions, permissions_text,
+};
 
 use crate::error::HostResult;
 use crate::host::Inner;
@@ -165,7 +167,7 @@ impl Inner {
         Ok(self.look_at(tenant).await?.role_assignments().await?)
     }
 
-    pub(crate) async fn set_role(&self, tenant: &TenantId, role: &Role) -> HostResult<()> {
+    pub(crate) async fn set_role(&self, by: &UserId, tenant: &TenantId, role: &Role) -> HostResult<()> {
         let Role { name, permissions } = role;
         if permissions.len() > MAX_PERMISSIONS {
             return Err(HostError::new(
@@ -190,19 +192,31 @@ impl Inner {
             .into());
         }
         own.set_role(role).await?;
+        let to = Some(permissions_text(role));
+        let detail = Some(name.to_string());
+        own.note_audit(&AuditEntry { to, detail, ..self.done(by, "role.set") }).await?;
         self.changed(tenant, own.commit(None).await)
     }
 
-    pub(crate) async fn remove_role(&self, tenant: &TenantId, role: &RoleName) -> HostResult<bool> {
+    pub(crate) async fn remove_role(
+        &self,
+        by: &UserId,
+        tenant: &TenantId,
+        role: &RoleName,
+    ) -> HostResult<bool> {
         self.check_open(tenant).await?;
         let mut own = self.change(tenant).await?;
         let removed = own.remove_role(role).await?;
+        if removed {
+            own.note_audit(&self.role_entry(by, "role.removed", role, None)).await?;
+        }
         self.changed(tenant, own.commit(None).await)?;
         Ok(removed)
     }
 
     pub(crate) async fn assign_role(
         &self,
+        by: &UserId,
         tenant: &TenantId,
         user: &UserId,
         role: &RoleName,
@@ -227,11 +241,13 @@ impl Inner {
             ))
             .into());
         }
+        own.note_audit(&self.role_entry(by, "role.assigned", role, Some(user))).await?;
         self.changed(tenant, own.commit(None).await)
     }
 
     pub(crate) async fn unassign_role(
         &self,
+        by: &UserId,
         tenant: &TenantId,
         user: &UserId,
         role: &RoleName,
@@ -239,11 +255,19 @@ impl Inner {
         self.check_open(tenant).await?;
         let mut own = self.change(tenant).await?;
         let taken = own.unassign_role(user, role).await?;
+        if taken {
+            own.note_audit(&self.role_entry(by, "role.unassigned", role, Some(user))).await?;
+        }
         self.changed(tenant, own.commit(None).await)?;
         Ok(taken)
     }
 
     /// What was kept of the tenant's roles is forgotten however the commit ended: it may have happened.
+    fn role_entry(&self, by: &UserId, action: &str, role: &RoleName, user: Option<&UserId>) -> AuditEntry {
+        let detail = user.map_or_else(|| role.to_string(), |user| format!("{role} {user}"));
+        AuditEntry { detail: Some(detail), ..self.done(by, action) }
+    }
+
     fn changed(&self, tenant: &TenantId, committed: StorageResult<()>) -> HostResult<()> {
         if let Some(roles) = &self.stored_roles {
             roles.forget(tenant);

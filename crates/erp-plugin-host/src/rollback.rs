@@ -1,19 +1,29 @@
 //! Back to a version that ran before: its component was kept.
 
-use erp_plugin_model::{HostError, PluginName};
+use erp_plugin_model::{HostError, PluginName, TenantId, UserId};
 use erp_plugin_storage::{ErrorKind, PluginVersion, StorageError};
 
 use crate::error::HostResult;
 use crate::host::{Inner, PluginSummary};
 use crate::install::InstallOptions;
 
+/// How a plugin goes back to an earlier version.
+#[derive(Clone, Debug, Default)]
+pub struct RollbackOptions {
+    /// As in [`InstallOptions::consent`].
+    pub consent: Vec<String>,
+    /// As in [`InstallOptions::tenants`]: only these go back.
+    pub tenants: Vec<TenantId>,
+}
+
 impl Inner {
     /// Installs a version again that was installed before; without one the version before the one that runs.
     pub(crate) async fn rollback(
         &self,
+        by: &UserId,
         plugin: &PluginName,
         to: Option<&semver::Version>,
-        consent: Vec<String>,
+        options: RollbackOptions,
     ) -> HostResult<PluginSummary> {
         let mut platform = self.look_at_platform().await?;
         let active = platform.active_versions().await?.into_iter().find(|(name, _)| name == plugin);
@@ -27,6 +37,8 @@ impl Inner {
         };
         let target = match to {
             Some(to) => versions.iter().find(|own| own.version == *to),
+            // What was tried in some tenants goes back to what runs in the others.
+            None if !options.tenants.is_empty() => versions.iter().find(|own| own.version == active),
             None => versions.iter().take_while(|own| own.version != active).last(),
         };
         let Some(target) = target else {
@@ -37,7 +49,9 @@ impl Inner {
         platform.rollback().await?;
         let component = component.ok_or_else(|| StorageError::new(ErrorKind::Corrupt, "component"))?;
         let name = target.manifest.is_none().then(|| plugin.clone());
-        self.install(component.into(), InstallOptions { name, granted: None, consent }).await
+        let RollbackOptions { consent, tenants } = options;
+        let options = InstallOptions { name, granted: None, consent, tenants };
+        self.install(by, component.into(), options).await
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt;
 
 use erp_plugin_model::evolution::{self, Action, Archived, Class, Step};
 use erp_plugin_model::filter::Filter;
-use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, PluginName, TenantId};
+use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, PluginName, TenantId, UserId};
 use erp_plugin_storage::evolve::{self, Found};
-use erp_plugin_storage::{Altered, Entity, ErrorKind};
+use erp_plugin_storage::{Altered, AuditEntry, Entity, ErrorKind};
 
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
@@ -249,7 +249,11 @@ impl Inner {
         let entities = platform.entities(plugin).await?;
         let archived = platform.archived(plugin).await?;
         platform.rollback().await?;
-        let is_current = self.steps(plugin, &installed.declared()).await?.is_empty();
+        // What a version that is tried in some tenants added is in nobody's way.
+        let is_current = match self.catalog.versions_of(plugin).len() {
+            0 | 1 => self.steps(plugin, &installed.declared()).await?.is_empty(),
+            _ => installed.fits,
+        };
         Ok(SchemaStatus {
             plugin: plugin.clone(),
             version: installed.record.version.clone(),
@@ -260,12 +264,22 @@ impl Inner {
     }
 
     /// Removes for good what earlier versions of a plugin that runs have left; returns what there was.
-    pub(crate) async fn purge_archived(&self, plugin: &PluginName) -> HostResult<Vec<Archived>> {
+    pub(crate) async fn purge_archived(&self, by: &UserId, plugin: &PluginName) -> HostResult<Vec<Archived>> {
         let _one_at_a_time = self.installing.lock().await;
         self.read_catalog().await?;
         // Of an archived one it would be everything.
         self.installed(plugin).await?;
-        self.drop_archived(plugin).await
+        let purged = self.drop_archived(plugin).await?;
+        let kept: Vec<&str> = purged.iter().map(|own| own.kept_as.as_str()).collect();
+        let entry = AuditEntry {
+            plugin: Some(plugin.clone()),
+            detail: Some(kept.join(", ")),
+            ..self.done(by, "schema.purged")
+        };
+        let mut platform = self.change_platform().await?;
+        platform.note_platform_audit(&entry).await?;
+        platform.commit().await?;
+        Ok(purged)
     }
 
     /// Removes for good what was put aside of a plugin; returns what there was.

@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::{ErrorCode, HostError, TenantId};
-use erp_plugin_storage::TenantState;
+use erp_plugin_model::{ErrorCode, HostError, TenantId, UserId};
 use erp_plugin_storage::erase::{self, Erased, Progress};
+use erp_plugin_storage::{AuditEntry, TenantState};
 
 use crate::error::HostResult;
 use crate::host::Inner;
@@ -80,7 +80,7 @@ impl KnownTenants {
 }
 
 impl Inner {
-    pub(crate) async fn create_tenant(&self, tenant: &TenantId) -> HostResult<bool> {
+    pub(crate) async fn create_tenant(&self, by: &UserId, tenant: &TenantId) -> HostResult<bool> {
         if tenant.as_str() == TRIAL_TENANT {
             return Err(HostError::invalid(format!(
                 "the tenant id {tenant} is the host's own; choose another"
@@ -89,6 +89,10 @@ impl Inner {
         }
         let mut platform = self.change_platform().await?;
         let new = platform.create_tenant(tenant, self.services.clock.now()).await?;
+        if new {
+            let entry = AuditEntry { tenant: Some(tenant.clone()), ..self.done(by, "tenant.created") };
+            platform.note_platform_audit(&entry).await?;
+        }
         platform.commit().await?;
         Ok(new)
     }
@@ -114,12 +118,21 @@ impl Inner {
     /// Suspends or resumes a tenant; returns the state that it had.
     pub(crate) async fn set_tenant_state(
         &self,
+        by: &UserId,
         tenant: &TenantId,
         state: TenantState,
     ) -> HostResult<TenantState> {
         let mut platform = self.change_platform().await?;
         let was = platform.tenant_state(tenant).await?.ok_or_else(|| unknown(tenant))?;
         platform.set_tenant_state(tenant, state).await?;
+        if was != state {
+            let action = match state {
+                TenantState::Active => "tenant.resumed",
+                TenantState::Suspended => "tenant.suspended",
+            };
+            let entry = AuditEntry { tenant: Some(tenant.clone()), ..self.done(by, action) };
+            platform.note_platform_audit(&entry).await?;
+        }
         let committed = platform.commit().await;
         // However it ended: it may have happened.
         self.known_tenants.forget(tenant);
@@ -131,10 +144,11 @@ impl Inner {
     /// notice, and what had begun ends.
     pub(crate) async fn delete_tenant(
         &self,
+        by: &UserId,
         tenant: &TenantId,
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> HostResult<DeletionReceipt> {
-        match self.set_tenant_state(tenant, TenantState::Suspended).await {
+        match self.set_tenant_state(by, tenant, TenantState::Suspended).await {
             Ok(TenantState::Active) => tokio::time::sleep(KEPT + self.caps.deadline()).await,
             Ok(TenantState::Suspended) => {}
             // Of one that an earlier deletion took away something may be left.
@@ -153,6 +167,10 @@ impl Inner {
                 HostError::not_found(format!("no tenant {tenant}; there is nothing to delete")).into()
             );
         }
+        // Nothing that is kept names it.
+        let mut platform = self.change_platform().await?;
+        platform.note_platform_audit(&self.done(by, "tenant.deleted")).await?;
+        platform.commit().await?;
         Ok(DeletionReceipt { tenant: tenant.clone(), at: self.services.clock.now(), erased })
     }
 

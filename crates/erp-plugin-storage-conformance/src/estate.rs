@@ -11,8 +11,8 @@ use erp_plugin_model::{
 };
 use erp_plugin_storage::transfer::Transfer;
 use erp_plugin_storage::{
-    ActivationState, Change, CreateDynamic, DeleteOutcome, Entity, InsertOutcome, NewChange, NewRecord,
-    Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
+    ActivationState, AuditEntry, Change, CreateDynamic, DeleteOutcome, Entity, InsertOutcome, NewChange,
+    NewRecord, Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
 };
 
 use crate::cases::series::take;
@@ -151,6 +151,7 @@ async fn install(storage: &Arc<dyn Storage>, entities: &Entities) {
         own.put_component(&version.component, &[0, 255, version.component[0]]).await.unwrap();
         assert!(own.add_version(version).await.unwrap());
     }
+    own.note_platform_audit(&audit_entry()).await.unwrap();
     own.set_system_config("system.currency", Some("\"EUR\"")).await.unwrap();
     own.set_system_config("system.名", Some("{\"a\": 1.50}")).await.unwrap();
     for (name, at) in [(BETA, 7), (ALPHA, 8)] {
@@ -221,8 +222,24 @@ async fn records(storage: &Arc<dyn Storage>, tenant: &str, entities: &Entities) 
         assert_eq!(take(&mut *transaction, text, 3).await, 1);
     }
     history(&mut *transaction, entities, codes).await;
+    transaction.note_audit(&audit_entry()).await.unwrap();
     transaction.commit(None).await.unwrap();
     (codes, documents[0].0)
+}
+
+/// What somebody did, to the suite.
+fn audit_entry() -> AuditEntry {
+    AuditEntry {
+        id: new_uuid(),
+        at: time(7),
+        by: user("anna"),
+        action: "plugin.enabled".to_owned(),
+        tenant: None,
+        plugin: Some(plugin("suite")),
+        from: None,
+        to: Some("1.0.0".to_owned()),
+        detail: Some("名".to_owned()),
+    }
 }
 
 /// What was done to the records that have codes: by a plugin for somebody, and at the platform's edge.
@@ -321,6 +338,8 @@ async fn events(storage: &Arc<dyn Storage>) {
         version: semver::Version::new(1, 0, 0),
         enabled: false,
         tenant_told: false,
+        pinned: true,
+        quarantine: None,
     };
     let own =
         Subscription { pattern: EventPattern::everything(), own_events: true, key: Some("n".to_owned()) };

@@ -379,6 +379,8 @@ pub(crate) async fn subscribe(storage: &Arc<dyn Storage>, tenant: &str, name: &s
         version: semver::Version::new(1, 0, 0),
         enabled: true,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let subscriptions: Vec<_> = patterns
         .iter()
@@ -426,6 +428,7 @@ pub(crate) fn request() -> ClaimRequest<'static> {
     ClaimRequest {
         worker: worker(),
         at: time(1_000_000),
+        now: time(1_000_000),
         streams: 10,
         batch: 1,
         per_tenant: 1000,

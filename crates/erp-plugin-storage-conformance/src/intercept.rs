@@ -34,15 +34,15 @@ use erp_plugin_model::{
     TenantId, UserId, Value, Version, WorkerId,
 };
 use erp_plugin_storage::{
-    Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Backlog, Change,
-    ClaimRequest, Clashes, Counted, CreateDynamic, DeadLetter, DeadLetterFilter, DeadLetters, DeleteOutcome,
-    DeliveryStatus, Dispatch, DispatchOutcome, DynamicEntities, Entity, Erasure, EventFilter, Events,
-    Failure, History, HistoryQuery, HistorySink, InsertOutcome, JournalReader, Ledger, LogQuery, Moved,
-    NewChange, NewRecord, NumberSeries, Origin, Outbox, PlatformScope, PlatformTransaction, PluginVersion,
-    QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin,
-    Series, Stamp, Storage, StorageResult, StoredEvent, StoredLogLine, Subscribers, Subscription,
-    TenantScope, TenantState, Transaction, TransactionOptions, UpdateOutcome, UsageTotal, Which, WorkerState,
-    Workers,
+    Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Audit, AuditEntry,
+    AuditQuery, AuditTrail, Backlog, Change, ClaimRequest, Clashes, Counted, CreateDynamic, DeadLetter,
+    DeadLetterFilter, DeadLetters, DeleteOutcome, DeliveryStatus, Dispatch, DispatchOutcome, DynamicEntities,
+    Entity, Erasure, EventFilter, Events, Failure, History, HistoryQuery, HistorySink, InsertOutcome,
+    JournalReader, Ledger, LogQuery, Moved, NewChange, NewRecord, NumberSeries, Origin, Outbox,
+    PlatformScope, PlatformTransaction, PluginVersion, Quarantine, QueryOutcome, RecordSink, RecordUpdate,
+    Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin, Series, Stamp, Storage, StorageResult,
+    StoredEvent, StoredLogLine, Subscribers, Subscription, TenantScope, TenantState, Transaction,
+    TransactionOptions, UpdateOutcome, UsageTotal, Which, WorkerState, Workers,
 };
 
 /// A storage whose every call goes through an [`Interceptor`].
@@ -316,8 +316,14 @@ operations! {
         Activation {
             fn activation(plugin: &PluginName) -> Option<ActivationState>;
             fn set_activation(state: &ActivationState, subscriptions: &[Subscription]) -> ();
+            fn set_quarantine(
+                plugin: &PluginName, until: Option<DateTime<Utc>>, quarantine: Option<&Quarantine>
+            ) -> bool;
             fn config(plugin: &PluginName) -> Vec<(String, String)>;
             fn set_config(plugin: &PluginName, key: &str, value: Option<&str>) -> ();
+        }
+        Audit {
+            fn note_audit(entry: &AuditEntry) -> ();
         }
         Roles {
             fn roles() -> Vec<Role>;
@@ -369,6 +375,9 @@ operations! {
             fn enabled_in(plugin: &PluginName) -> Vec<TenantId>;
             fn active_versions() -> Vec<(PluginName, semver::Version)>;
             fn versions() -> Vec<PluginVersion>;
+            fn deviations() -> Vec<(TenantId, PluginName, semver::Version)>;
+            fn revision() -> String;
+            fn note_change() -> ();
             fn system_config() -> Vec<(String, String)>;
             fn set_system_config(key: &str, value: Option<&str>) -> ();
         }
@@ -388,6 +397,10 @@ operations! {
             fn tenants() -> Vec<TenantId>;
             fn suspended_tenants() -> Vec<TenantId>;
             fn remove_tenant(tenant: &TenantId) -> bool;
+        }
+        AuditTrail {
+            fn note_platform_audit(entry: &AuditEntry) -> ();
+            fn audit(query: AuditQuery<'_>) -> Vec<AuditEntry>;
         }
         Dispatch {
             fn dispatch(limit: u32) -> DispatchOutcome;

@@ -31,6 +31,10 @@ macro_rules! each_case {
                 an_entity_that_was_put_aside_comes_back_with_all_that_it_had,
                 an_entity_that_was_purged_begins_anew,
             ],
+            audit: [
+                what_was_done_is_noted_with_it_or_not_at_all,
+                entries_are_found_by_tenant_and_plugin_the_newest_first,
+            ],
             batch: [
                 many_inserts_of_every_type_come_back_as_they_were,
                 many_inserts_are_one_transaction_and_one_tenants,
@@ -77,6 +81,7 @@ macro_rules! each_case {
                 old_log_lines_are_pruned,
             ],
             dispatch: [
+                what_is_in_quarantine_waits_until_it_may_be_tried,
                 an_event_goes_once_to_each_plugin_that_subscribes_to_it,
                 a_plugin_gets_its_own_events_only_if_it_asks,
                 events_of_a_stream_come_in_order_and_numbered_from_one,
@@ -246,6 +251,9 @@ macro_rules! each_case {
                 an_entity_that_is_not_installed_has_no_records,
             ],
             registry: [
+                a_quarantine_is_changed_by_one,
+                other_versions_are_told_where_they_run,
+                another_revision_tells_of_every_change,
                 one_version_of_a_plugin_is_active,
                 the_versions_of_a_plugin_go_together,
                 rights_of_a_version_can_be_granted_anew,

@@ -26,6 +26,7 @@ use crate::columns::Raw;
 use crate::connection::{As, Roles, quote};
 use crate::error::{Error, Result};
 use crate::names::{read_boolean, read_plugin, read_tenant, read_text};
+use crate::registry::note_change;
 use crate::reshape;
 use crate::row::raw;
 use crate::schema::{self, Index, LOCK_LEDGER};
@@ -64,7 +65,7 @@ impl Ledger for PostgresPlatformTransaction {
             let sql = "UPDATE erp_plugin.entities SET version = $2 WHERE plugin = $1 AND kind = 'declared'";
             let version = version.to_string();
             client.execute(sql, &[Parameter::Text(plugin.as_str()), Parameter::Text(&version)]).await?;
-            Ok(())
+            note_change(&client).await
         };
         self.session.write("set version", work).await
     }

@@ -29,6 +29,7 @@ mod support;
 
 mod access;
 mod aggregate;
+mod audit;
 mod batch;
 mod client;
 mod columns;

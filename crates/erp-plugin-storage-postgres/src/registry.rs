@@ -1,12 +1,19 @@
 //! [`Registry`] and [`Activation`]: installed plugins, and where they are enabled.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use erp_plugin_model::{PluginName, TenantId};
-use erp_plugin_storage::{Activation, ActivationState, PluginVersion, Registry, StorageResult, Subscription};
+use erp_plugin_storage::{
+    Activation, ActivationState, PluginVersion, Quarantine, Registry, StorageResult, Subscription,
+};
 use tokio_postgres::Row;
 
+use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::names::{read_boolean, read_bytes, read_plugin, read_semver, read_tenant, read_text, read_time};
+use crate::names::{
+    read_boolean, read_bytes, read_count, read_plugin, read_semver, read_some_time, read_tenant, read_text,
+    read_time,
+};
 use crate::row::raw;
 use crate::sql::Parameter;
 use crate::transaction::{PostgresPlatformTransaction, PostgresTransaction};
@@ -69,7 +76,9 @@ impl Registry for PostgresPlatformTransaction {
             let version = version.to_string();
             let parameters =
                 [Parameter::Text(plugin.as_str()), Parameter::Text(&version), Parameter::Bytes(granted)];
-            Ok(client.execute(sql, &parameters).await? > 0)
+            let was_there = client.execute(sql, &parameters).await? > 0;
+            note_change(&client).await?;
+            Ok(was_there)
         };
         self.session.write("set granted", work).await
     }
@@ -81,7 +90,7 @@ impl Registry for PostgresPlatformTransaction {
                  ON CONFLICT (plugin) DO UPDATE SET version = excluded.version";
             let version = version.to_string();
             client.execute(sql, &[Parameter::Text(plugin.as_str()), Parameter::Text(&version)]).await?;
-            Ok(())
+            note_change(&client).await
         };
         self.session.write("activate", work).await
     }
@@ -90,7 +99,9 @@ impl Registry for PostgresPlatformTransaction {
         let client = self.session.client();
         let work = async {
             let sql = "DELETE FROM erp_plugin.active_versions WHERE plugin = $1";
-            Ok(client.execute(sql, &[Parameter::Text(plugin.as_str())]).await? > 0)
+            let was_active = client.execute(sql, &[Parameter::Text(plugin.as_str())]).await? > 0;
+            note_change(&client).await?;
+            Ok(was_active)
         };
         self.session.write("deactivate", work).await
     }
@@ -139,6 +150,36 @@ impl Registry for PostgresPlatformTransaction {
         self.session.run("enabled in", work).await
     }
 
+    async fn deviations(&mut self) -> StorageResult<Vec<(TenantId, PluginName, semver::Version)>> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT a.tenant_id, a.plugin, a.version FROM erp_plugin.activations AS a
+                 JOIN erp_plugin.active_versions AS v ON v.plugin = a.plugin
+                 WHERE (a.enabled OR a.pinned) AND a.version <> v.version ORDER BY a.tenant_id, a.plugin";
+            let rows = client.rows(sql, &[]).await?;
+            rows.iter()
+                .map(|row| Ok((read_tenant(row, 0)?, read_plugin(row, 1)?, read_semver(row, 2)?)))
+                .collect()
+        };
+        self.session.run("deviations", work).await
+    }
+
+    async fn revision(&mut self) -> StorageResult<String> {
+        let client = self.session.client();
+        let work = async {
+            let sql = "SELECT revision || '/' || (SELECT count(*) FROM erp_plugin.entities)
+                 FROM erp_plugin.registry WHERE single";
+            let row = client.row(sql, &[]).await?.ok_or_else(|| Error::Unreadable("registry"))?;
+            Ok(read_text(&row, 0)?.to_owned())
+        };
+        self.session.run("revision", work).await
+    }
+
+    async fn note_change(&mut self) -> StorageResult<()> {
+        let client = self.session.client();
+        self.session.write("note change", note_change(&client)).await
+    }
+
     async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>> {
         let client = self.session.client();
         let work = async {
@@ -173,8 +214,9 @@ impl Activation for PostgresTransaction {
     async fn activation(&mut self, plugin: &PluginName) -> StorageResult<Option<ActivationState>> {
         let (client, tenant) = (self.session.client(), self.tenant.as_str());
         let work = async {
-            let sql = "SELECT version, enabled, tenant_told FROM erp_plugin.activations
-                 WHERE tenant_id = $1 AND plugin = $2";
+            let sql = "SELECT version, enabled, tenant_told, pinned, quarantined_since, quarantined_until,
+                     quarantine_times, quarantine_error
+                 FROM erp_plugin.activations WHERE tenant_id = $1 AND plugin = $2";
             let row = client.row(sql, &[Parameter::Text(tenant), Parameter::Text(plugin.as_str())]).await?;
             row.map(|row| {
                 Ok(ActivationState {
@@ -182,6 +224,8 @@ impl Activation for PostgresTransaction {
                     version: read_semver(&row, 0)?,
                     enabled: read_boolean(&row, 1)?,
                     tenant_told: read_boolean(&row, 2)?,
+                    pinned: read_boolean(&row, 3)?,
+                    quarantine: read_quarantine(&row, 4)?,
                 })
             })
             .transpose()
@@ -198,15 +242,25 @@ impl Activation for PostgresTransaction {
         let work = async {
             let version = state.version.to_string();
             let (tenant, plugin) = (Parameter::Text(tenant), Parameter::Text(state.plugin.as_str()));
-            let sql = "INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told)
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, plugin) DO UPDATE SET
-                 version = excluded.version, enabled = excluded.enabled, tenant_told = excluded.tenant_told";
+            let sql = "INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told, pinned,
+                     quarantined_since, quarantined_until, quarantine_times, quarantine_error)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant_id, plugin) DO UPDATE SET
+                 version = excluded.version, enabled = excluded.enabled, tenant_told = excluded.tenant_told,
+                 pinned = excluded.pinned, quarantined_since = excluded.quarantined_since,
+                 quarantined_until = excluded.quarantined_until, quarantine_times = excluded.quarantine_times,
+                 quarantine_error = excluded.quarantine_error";
+            let [since, until, times, error] = quarantine_columns(state.quarantine.as_ref());
             let told = [
                 tenant.clone(),
                 plugin.clone(),
                 Parameter::Text(&version),
                 Parameter::Boolean(state.enabled),
                 Parameter::Boolean(state.tenant_told),
+                Parameter::Boolean(state.pinned),
+                since,
+                until,
+                times,
+                error,
             ];
             client.execute(sql, &told).await?;
             let sql = "DELETE FROM erp_plugin.subscriptions WHERE tenant_id = $1 AND plugin = $2";
@@ -230,6 +284,32 @@ impl Activation for PostgresTransaction {
             Ok(())
         };
         self.session.write("set activation", work).await
+    }
+
+    async fn set_quarantine(
+        &mut self,
+        plugin: &PluginName,
+        until: Option<DateTime<Utc>>,
+        quarantine: Option<&Quarantine>,
+    ) -> StorageResult<bool> {
+        let (client, tenant) = (self.session.client(), self.tenant.as_str());
+        let work = async {
+            let sql = "UPDATE erp_plugin.activations SET quarantined_since = $4, quarantined_until = $5,
+                     quarantine_times = $6, quarantine_error = $7
+                 WHERE tenant_id = $1 AND plugin = $2 AND quarantined_until IS NOT DISTINCT FROM $3";
+            let [since, new_until, times, error] = quarantine_columns(quarantine);
+            let parameters = [
+                Parameter::Text(tenant),
+                Parameter::Text(plugin.as_str()),
+                until.map_or(Parameter::Null, Parameter::Time),
+                since,
+                new_until,
+                times,
+                error,
+            ];
+            Ok(client.execute(sql, &parameters).await? > 0)
+        };
+        self.session.write("set quarantine", work).await
     }
 
     async fn config(&mut self, plugin: &PluginName) -> StorageResult<Vec<(String, String)>> {
@@ -261,6 +341,32 @@ impl Activation for PostgresTransaction {
             Ok(())
         };
         self.session.write("set config", work).await
+    }
+}
+
+/// Another number, so that others look again.
+pub(crate) async fn note_change(client: &Client) -> Result<()> {
+    client.execute("UPDATE erp_plugin.registry SET revision = revision + 1 WHERE single", &[]).await?;
+    Ok(())
+}
+
+fn read_quarantine(row: &Row, first: usize) -> Result<Option<Quarantine>> {
+    let (since, until) = (read_some_time(row, first)?, read_some_time(row, first + 1)?);
+    let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
+    let (times, error) = (read_count(row, first + 2)?, read_text(row, first + 3)?.to_owned());
+    Ok(Some(Quarantine { since, until, times, error }))
+}
+
+/// Since, until, how often, why.
+fn quarantine_columns(quarantine: Option<&Quarantine>) -> [Parameter<'_>; 4] {
+    match quarantine {
+        None => [const { Parameter::Null }; 4],
+        Some(own) => [
+            Parameter::Time(own.since),
+            Parameter::Time(own.until),
+            Parameter::Integer(i64::from(own.times)),
+            Parameter::Text(&own.error),
+        ],
     }
 }
 

@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::SqliteStorage;
 use crate::error::{Error, Result};
 use crate::names::{read_plugin, read_tenant, read_text};
+use crate::registry::note_change;
 use crate::reshape;
 use crate::schema;
 use crate::statistics;
@@ -51,7 +52,7 @@ impl Ledger for SqlitePlatformTransaction {
             connection
                 .prepare_cached("UPDATE entities SET version = ?2 WHERE plugin = ?1 AND kind = 'declared'")?
                 .execute((plugin.as_str(), version.to_string()))?;
-            Ok(())
+            note_change(connection)
         })
     }
 

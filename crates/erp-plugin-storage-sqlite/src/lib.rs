@@ -23,6 +23,7 @@
 mod access;
 mod aggregate;
 mod alarm;
+mod audit;
 mod backup;
 mod batch;
 mod blocking;

@@ -64,6 +64,11 @@ pub(crate) fn read_uuid(row: &Row<'_>, column: usize) -> Result<Uuid> {
     }
 }
 
+/// A time that may be absent.
+pub(crate) fn read_some_time(row: &Row<'_>, column: usize) -> Result<Option<DateTime<Utc>>> {
+    row.get::<_, Option<i64>>(column)?.map(columns::datetime).transpose()
+}
+
 /// A time.
 pub(crate) fn read_time(row: &Row<'_>, column: usize) -> Result<DateTime<Utc>> {
     columns::datetime(row.get(column)?)

@@ -1,12 +1,15 @@
 //! [`Registry`] and [`Activation`]: installed plugins, and where they are enabled.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use erp_plugin_model::{PluginName, TenantId};
-use erp_plugin_storage::{Activation, ActivationState, PluginVersion, Registry, StorageResult, Subscription};
-use rusqlite::{Connection, OptionalExtension, Params};
+use erp_plugin_storage::{
+    Activation, ActivationState, PluginVersion, Quarantine, Registry, StorageResult, Subscription,
+};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use crate::error::{Error, Result};
-use crate::names::{read_plugin, read_semver, read_tenant, read_text, read_time};
+use crate::names::{read_plugin, read_semver, read_some_time, read_tenant, read_text, read_time};
 use crate::transaction::{SqlitePlatformTransaction, SqliteTransaction};
 
 #[async_trait]
@@ -60,6 +63,7 @@ impl Registry for SqlitePlatformTransaction {
             let sql = "UPDATE plugin_versions SET granted = ?3 WHERE plugin = ?1 AND version = ?2";
             let changed =
                 connection.prepare_cached(sql)?.execute((plugin.as_str(), version.to_string(), granted))?;
+            note_change(connection)?;
             Ok(changed > 0)
         })
     }
@@ -72,14 +76,16 @@ impl Registry for SqlitePlatformTransaction {
                      ON CONFLICT (plugin) DO UPDATE SET version = excluded.version",
                 )?
                 .execute((plugin.as_str(), version.to_string()))?;
-            Ok(())
+            note_change(connection)
         })
     }
 
     async fn deactivate(&mut self, plugin: &PluginName) -> StorageResult<bool> {
         self.session.write("deactivate", |connection| {
             let sql = "DELETE FROM active_versions WHERE plugin = ?1";
-            Ok(connection.prepare_cached(sql)?.execute([plugin.as_str()])? > 0)
+            let was_active = connection.prepare_cached(sql)?.execute([plugin.as_str()])? > 0;
+            note_change(connection)?;
+            Ok(was_active)
         })
     }
 
@@ -148,6 +154,33 @@ impl Registry for SqlitePlatformTransaction {
         })
     }
 
+    async fn deviations(&mut self) -> StorageResult<Vec<(TenantId, PluginName, semver::Version)>> {
+        self.session.scan("deviations", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT a.tenant_id, a.plugin, a.version FROM activations AS a
+                 JOIN active_versions AS v ON v.plugin = a.plugin
+                 WHERE (a.enabled = 1 OR a.pinned = 1) AND a.version <> v.version ORDER BY a.tenant_id, a.plugin",
+            )?;
+            let mut rows = statement.query(())?;
+            let mut deviations = Vec::new();
+            while let Some(row) = rows.next()? {
+                deviations.push((read_tenant(row, 0)?, read_plugin(row, 1)?, read_semver(row, 2)?));
+            }
+            Ok(deviations)
+        })
+    }
+
+    async fn revision(&mut self) -> StorageResult<String> {
+        self.session.read("revision", |connection| {
+            let sql = "SELECT revision || '/' || (SELECT count(*) FROM entities) FROM registry";
+            Ok(connection.prepare_cached(sql)?.query_row((), |row| row.get(0))?)
+        })
+    }
+
+    async fn note_change(&mut self) -> StorageResult<()> {
+        self.session.write("note change", note_change)
+    }
+
     async fn system_config(&mut self) -> StorageResult<Vec<(String, String)>> {
         self.session.read("system config", |connection| {
             pairs(connection, "SELECT key, value FROM system_config ORDER BY key", ())
@@ -178,7 +211,9 @@ impl Activation for SqliteTransaction {
         let Self { session, tenant, .. } = self;
         session.read("activation", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT version, enabled, tenant_told FROM activations WHERE tenant_id = ?1 AND plugin = ?2",
+                "SELECT version, enabled, tenant_told, pinned, quarantined_since, quarantined_until,
+                     quarantine_times, quarantine_error
+                 FROM activations WHERE tenant_id = ?1 AND plugin = ?2",
             )?;
             let mut rows = statement.query((tenant.as_str(), plugin.as_str()))?;
             let Some(row) = rows.next()? else { return Ok(None) };
@@ -187,6 +222,8 @@ impl Activation for SqliteTransaction {
                 version: read_semver(row, 0)?,
                 enabled: row.get(1)?,
                 tenant_told: row.get(2)?,
+                pinned: row.get(3)?,
+                quarantine: read_quarantine(row, 4)?,
             }))
         })
     }
@@ -198,6 +235,33 @@ impl Activation for SqliteTransaction {
     ) -> StorageResult<()> {
         let Self { session, tenant, .. } = self;
         session.write("set activation", |connection| set_activation(connection, tenant, state, subscriptions))
+    }
+
+    async fn set_quarantine(
+        &mut self,
+        plugin: &PluginName,
+        until: Option<DateTime<Utc>>,
+        quarantine: Option<&Quarantine>,
+    ) -> StorageResult<bool> {
+        let Self { session, tenant, .. } = self;
+        session.write("set quarantine", |connection| {
+            let changed = connection
+                .prepare_cached(
+                    "UPDATE activations SET quarantined_since = ?4, quarantined_until = ?5, quarantine_times = ?6,
+                         quarantine_error = ?7
+                     WHERE tenant_id = ?1 AND plugin = ?2 AND quarantined_until IS ?3",
+                )?
+                .execute((
+                    tenant.as_str(),
+                    plugin.as_str(),
+                    until.map(|until| until.timestamp_micros()),
+                    quarantine.map(|own| own.since.timestamp_micros()),
+                    quarantine.map(|own| own.until.timestamp_micros()),
+                    quarantine.map(|own| own.times),
+                    quarantine.map(|own| &own.error),
+                ))?;
+            Ok(changed > 0)
+        })
     }
 
     async fn config(&mut self, plugin: &PluginName) -> StorageResult<Vec<(String, String)>> {
@@ -232,20 +296,47 @@ impl Activation for SqliteTransaction {
     }
 }
 
+/// Another number, so that others look again.
+pub(crate) fn note_change(connection: &Connection) -> Result<()> {
+    connection.prepare_cached("UPDATE registry SET revision = revision + 1")?.execute(())?;
+    Ok(())
+}
+
+fn read_quarantine(row: &Row<'_>, first: usize) -> Result<Option<Quarantine>> {
+    let (since, until) = (read_some_time(row, first)?, read_some_time(row, first + 1)?);
+    let (Some(since), Some(until)) = (since, until) else { return Ok(None) };
+    Ok(Some(Quarantine { since, until, times: row.get(first + 2)?, error: row.get(first + 3)? }))
+}
+
 fn set_activation(
     connection: &Connection,
     tenant: &TenantId,
     state: &ActivationState,
     subscriptions: &[Subscription],
 ) -> Result<()> {
-    let (tenant, plugin) = (tenant.as_str(), state.plugin.as_str());
+    let (tenant, plugin, quarantine) = (tenant.as_str(), state.plugin.as_str(), state.quarantine.as_ref());
     connection
         .prepare_cached(
-            "INSERT INTO activations (tenant_id, plugin, version, enabled, tenant_told)
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
-             version = excluded.version, enabled = excluded.enabled, tenant_told = excluded.tenant_told",
+            "INSERT INTO activations (tenant_id, plugin, version, enabled, tenant_told, pinned, quarantined_since,
+                 quarantined_until, quarantine_times, quarantine_error)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO UPDATE SET
+             version = excluded.version, enabled = excluded.enabled, tenant_told = excluded.tenant_told,
+             pinned = excluded.pinned, quarantined_since = excluded.quarantined_since,
+             quarantined_until = excluded.quarantined_until, quarantine_times = excluded.quarantine_times,
+             quarantine_error = excluded.quarantine_error",
         )?
-        .execute((tenant, plugin, state.version.to_string(), state.enabled, state.tenant_told))?;
+        .execute((
+            tenant,
+            plugin,
+            state.version.to_string(),
+            state.enabled,
+            state.tenant_told,
+            state.pinned,
+            quarantine.map(|own| own.since.timestamp_micros()),
+            quarantine.map(|own| own.until.timestamp_micros()),
+            quarantine.map(|own| own.times),
+            quarantine.map(|own| &own.error),
+        ))?;
     connection
         .prepare_cached("DELETE FROM subscriptions WHERE tenant_id = ?1 AND plugin = ?2")?
         .execute((tenant, plugin))?;

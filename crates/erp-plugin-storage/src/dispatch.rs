@@ -29,8 +29,10 @@ pub struct DispatchOutcome {
 pub struct ClaimRequest<'a> {
     /// Who asks. A claim is a sign of life, as [`Workers::beat`](crate::Workers::beat) is.
     pub worker: WorkerId,
-    /// When.
+    /// What is to be tried again until then is due. Whoever does not wait says a time that is far.
     pub at: DateTime<Utc>,
+    /// The present moment: what is in quarantine until later is left.
+    pub now: DateTime<Utc>,
     /// The most streams.
     pub streams: u32,
     /// The most deliveries of each.

@@ -7,7 +7,7 @@
 //! - [`Storage`] opens transactions. A [`Transaction`] belongs to one tenant for life: the scope is given once, when
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
-//! - [`Records`], [`History`], [`Events`], [`Activation`], [`Roles`], [`NumberSeries`], [`DynamicEntities`],
+//! - [`Records`], [`History`], [`Events`], [`Activation`], [`Audit`], [`Roles`], [`NumberSeries`], [`DynamicEntities`],
 //!   [`JournalReader`], [`Erasure`] are what a tenant's transaction can do; [`Registry`],
 //!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
@@ -22,6 +22,7 @@
 
 mod access;
 mod aggregate;
+mod audit;
 pub mod copy;
 mod dead_letters;
 mod dispatch;
@@ -53,6 +54,7 @@ pub use access::{Access, TenantState};
 pub use aggregate::{
     Aggregate, AggregateOutcome, Figure, FigureValue, Group, MAX_FIGURES, MAX_GROUP_COLUMNS,
 };
+pub use audit::{Audit, AuditEntry, AuditQuery, AuditScope, AuditTrail};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetters};
 pub use dispatch::{ClaimRequest, Dispatch, DispatchOutcome, Failure};
 pub use entity::Entity;
@@ -69,7 +71,7 @@ pub use records::{
     Change, Counted, DeleteOutcome, InsertOutcome, NewRecord, QueryOutcome, RecordSink, RecordUpdate,
     Records, ReplacedView, RestoreOutcome, RowView, SinkFlow, Stamp, SystemValues, UpdateOutcome, Violation,
 };
-pub use registry::{Activation, ActivationState, PluginVersion, Registry, Subscription};
+pub use registry::{Activation, ActivationState, PluginVersion, Quarantine, Registry, Subscription};
 pub use roles::{Roles, permissions_text, role_from_text};
 pub use schema::{CreateDynamic, DynamicEntities, MAX_DYNAMIC_ENTITIES, SchemaAdmin};
 pub use scope::{PlatformScope, TenantScope};

@@ -46,6 +46,31 @@ pub struct ActivationState {
     pub enabled: bool,
     /// Whether `on-tenant-created` was committed here.
     pub tenant_told: bool,
+    /// Whether the version was chosen for this tenant alone: enabling the plugin keeps it, whichever one is active.
+    pub pinned: bool,
+    /// That it was taken out here.
+    pub quarantine: Option<Quarantine>,
+}
+
+impl ActivationState {
+    /// That a plugin is enabled at a version, as it is where nothing special happened.
+    #[must_use]
+    pub fn enabled(plugin: PluginName, version: semver::Version) -> Self {
+        Self { plugin, version, enabled: true, tenant_told: true, pinned: false, quarantine: None }
+    }
+}
+
+/// A plugin is out of use in a tenant because it kept failing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When it may be tried again.
+    pub until: DateTime<Utc>,
+    /// How often in a row it was taken out.
+    pub times: u32,
+    /// What it failed with the last time.
+    pub error: String,
 }
 
 /// What an invocation can change about its own plugin in the transaction's tenant: the lifecycle marks commit with
@@ -66,6 +91,17 @@ pub trait Activation: Send {
         state: &ActivationState,
         subscriptions: &[Subscription],
     ) -> StorageResult<()>;
+
+    /// Takes a plugin out of use, or extends or ends that, if its quarantine still ends at this moment (`None`: if it is in
+    /// none). Returns whether it was so: of several who try it, one does.
+    ///
+    /// Held by `registry::a_quarantine_is_changed_by_one`, `dispatch::what_is_in_quarantine_waits_until_it_may_be_tried`.
+    async fn set_quarantine(
+        &mut self,
+        plugin: &PluginName,
+        until: Option<DateTime<Utc>>,
+        quarantine: Option<&Quarantine>,
+    ) -> StorageResult<bool>;
 
     /// This tenant's values of a plugin's configuration: key and JSON text.
     ///
@@ -137,6 +173,22 @@ pub trait Registry: Send {
     ///
     /// Held by `registry::a_plugin_is_enabled_per_tenant`.
     async fn enabled_in(&mut self, plugin: &PluginName) -> StorageResult<Vec<TenantId>>;
+
+    /// Where a plugin is enabled, or pinned, at another version than the one that is active, by tenant and plugin.
+    ///
+    /// Held by `registry::other_versions_are_told_where_they_run`.
+    async fn deviations(&mut self) -> StorageResult<Vec<(TenantId, PluginName, semver::Version)>>;
+
+    /// Another text whenever what is installed may have changed: rights, the version that is active, tables, dynamic
+    /// entities, or what was [noted](Self::note_change).
+    ///
+    /// Held by `registry::another_revision_tells_of_every_change`.
+    async fn revision(&mut self) -> StorageResult<String>;
+
+    /// Has the others look again: tenants went to another version.
+    ///
+    /// Held by `registry::another_revision_tells_of_every_change`.
+    async fn note_change(&mut self) -> StorageResult<()>;
 
     /// The platform's own configuration (`system.*`): key and JSON text.
     ///

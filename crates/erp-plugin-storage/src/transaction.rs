@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
-    Access, Activation, Alter, DeadLetters, Dispatch, DynamicEntities, Erasure, Events, History,
-    JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry, Reshape, Roles,
+    Access, Activation, Alter, Audit, AuditTrail, DeadLetters, Dispatch, DynamicEntities, Erasure, Events,
+    History, JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry, Reshape, Roles,
     SchemaAdmin, StorageResult, Subscribers, TenantScope, Workers,
 };
 
@@ -79,6 +79,7 @@ pub trait Transaction:
     + History
     + Events
     + Activation
+    + Audit
     + Roles
     + NumberSeries
     + DynamicEntities
@@ -109,7 +110,16 @@ pub trait Transaction:
 /// A transaction on the system's own tables. Dropping it rolls it back.
 #[async_trait]
 pub trait PlatformTransaction:
-    Registry + SchemaAdmin + Ledger + Access + Dispatch + Workers + Subscribers + DeadLetters + Outbox
+    Registry
+    + SchemaAdmin
+    + Ledger
+    + Access
+    + AuditTrail
+    + Dispatch
+    + Workers
+    + Subscribers
+    + DeadLetters
+    + Outbox
 {
     /// Makes everything lasting.
     ///

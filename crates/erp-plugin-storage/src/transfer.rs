@@ -26,7 +26,7 @@ pub type Row = Vec<Value>;
 /// Rows of one tenant, a kind at a time.
 #[derive(Clone, Copy, Debug)]
 pub enum TenantTable<'e> {
-    /// Where plugins stand: plugin; version, whether enabled, whether told of the tenant.
+    /// Where plugins stand: plugin; version, whether enabled, whether told of the tenant, whether pinned. No quarantine.
     Activations,
     /// Plugin, place among its subscriptions; pattern, whether with its own events, the field of the key.
     Subscriptions,
@@ -51,6 +51,8 @@ pub enum TenantTable<'e> {
     Invocations,
     /// When, invocation, place in its log; plugin, severity, text.
     LogLines,
+    /// When, id; by whom, what, plugin, from, to, what else.
+    Audit,
     /// Entity, record, version, verb as its [rank](crate::Verb::rank); when, by whom, caused by, plugin, its version,
     /// invocation, changes.
     History,
@@ -64,7 +66,7 @@ pub enum TenantTable<'e> {
 impl TenantTable<'_> {
     /// The system's own, in the order in which they are taken in. The unnumbered events of all tenants come after the
     /// numbered ones of all, so that they get later numbers.
-    pub const SYSTEM: [TenantTable<'static>; 13] = [
+    pub const SYSTEM: [TenantTable<'static>; 14] = [
         TenantTable::Activations,
         TenantTable::Subscriptions,
         TenantTable::Config,
@@ -73,6 +75,7 @@ impl TenantTable<'_> {
         TenantTable::NumberSeries,
         TenantTable::Invocations,
         TenantTable::LogLines,
+        TenantTable::Audit,
         TenantTable::History,
         TenantTable::NumberedEvents,
         TenantTable::Deliveries,
@@ -96,6 +99,7 @@ impl TenantTable<'_> {
             Self::Streams => "streams".to_owned(),
             Self::Invocations => "invocations".to_owned(),
             Self::LogLines => "log lines".to_owned(),
+            Self::Audit => "audit".to_owned(),
             Self::History => "history".to_owned(),
             Self::Records(schema) => schema.name.to_string(),
             Self::Archived(archived) => archived.kept_as.clone(),
@@ -118,7 +122,7 @@ impl TenantTable<'_> {
         match self {
             Self::History => 4,
             Self::Deliveries | Self::LogLines | Self::NumberSeries => 3,
-            Self::Subscriptions | Self::Config | Self::RoleAssignments | Self::Streams => 2,
+            Self::Audit | Self::Subscriptions | Self::Config | Self::RoleAssignments | Self::Streams => 2,
             Self::Activations
             | Self::Roles
             | Self::NumberedEvents
@@ -148,7 +152,13 @@ impl TenantTable<'_> {
         ];
         let columns = match self {
             Self::Activations => {
-                vec![("plugin", String), ("version", String), ("enabled", Boolean), ("tenant_told", Boolean)]
+                vec![
+                    ("plugin", String),
+                    ("version", String),
+                    ("enabled", Boolean),
+                    ("tenant_told", Boolean),
+                    ("pinned", Boolean),
+                ]
             }
             Self::Subscriptions => {
                 vec![
@@ -206,6 +216,16 @@ impl TenantTable<'_> {
                 ("plugin", String),
                 ("level", Integer),
                 ("message", Text),
+            ],
+            Self::Audit => vec![
+                ("at", DateTime),
+                ("id", Uuid),
+                ("done_by", String),
+                ("action", String),
+                ("plugin", String),
+                ("before", String),
+                ("after", String),
+                ("detail", Text),
             ],
             Self::History => vec![
                 ("entity", String),

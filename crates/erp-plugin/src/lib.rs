@@ -35,11 +35,11 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    ArchivedPlugin, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events, HandlerFuture,
-    HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep, PluginHost,
-    PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, Received, Records, Retention,
-    SchemaPlan, SchemaStatus, TenantLimits, WorkerHandle, WorkerOptions, WrittenRecord,
-    plugin_name_from_file,
+    ArchivedPlugin, AuditFilter, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events,
+    HandlerFuture, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep,
+    PluginHost, PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, QuarantineOptions,
+    Received, Records, Retention, RollbackOptions, SchemaPlan, SchemaStatus, TenantLimits, WorkerHandle,
+    WorkerOptions, WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,
@@ -56,9 +56,10 @@ pub use erp_plugin_runtime::{
     LoadError, ProcessCompiler, compile_worker, validate, wasmtime,
 };
 pub use erp_plugin_storage::{
-    Alter, Altered, Backlog, DeadLetter, DeadLetterFilter, DeliveryState, DeliveryStatus, ErrorKind,
-    EventFilter, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError, StorageResult,
-    StoredEvent, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions, UsageTotal,
+    Alter, Altered, AuditEntry, Backlog, DeadLetter, DeadLetterFilter, DeliveryState, DeliveryStatus,
+    ErrorKind, EventFilter, LogQuery, PlatformScope, PlatformTransaction, Quarantine, Storage, StorageError,
+    StorageResult, StoredEvent, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions,
+    UsageTotal,
 };
 pub use erp_plugin_storage::{copy, erase, portable};
 #[cfg(feature = "postgres")]

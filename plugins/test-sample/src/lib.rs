@@ -27,6 +27,8 @@
 //! | `sample.recurse` | `depth` | calls itself that deep | `{"result":n}` |
 //! | `sample.counter` | | raises a `static` | `{"was":n}`, which is 0 in a fresh sandbox |
 //!
+//! `init` fails with the text that the configuration `fail_init` has.
+//!
 //! Wherever JSON goes to the host (`data`, `filter`, `page`, `payload`), the key with `_raw` appended takes a
 //! string that is passed as it is, for what is no JSON; without either, no bytes are passed.
 
@@ -46,7 +48,11 @@ struct TestSample;
 impl Guest for TestSample {
     fn init() -> Result<(), String> {
         host_api::log_write("info", "init");
-        Ok(())
+        // What a test has set in the one tenant where it is to fail.
+        match host_api::config_get("fail_init") {
+            Ok(error) => Err(serde_json::from_slice(&error).unwrap_or_default()),
+            Err(_) => Ok(()),
+        }
     }
 
     fn on_tenant_created(tenant_id: String) -> Result<(), String> {

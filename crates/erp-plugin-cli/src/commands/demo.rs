@@ -1,11 +1,13 @@
 //! `erp-plugin demo`: a year of orders, in one command.
 
+use std::env;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::HostError;
 use erp_plugin::limits::Limits;
+use erp_plugin::{HostError, PluginHostBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::database::{self, Database};
@@ -24,12 +26,16 @@ use crate::output;
 /// The database must be new: a file that is not there, or an empty database of Postgres, which is set up first. Without
 /// one it is a temporary file.
 ///
+/// With --hosts the orders of eight tenants wait, and so many processes work them off while inventory is upgraded; then each
+/// order must be answered once, and the stock be what it was less what left it.
+///
 /// It runs on the default limits, and every commit waits for the disk.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   erp-plugin demo
   erp-plugin demo --data my-data --db demo.db --json
+  erp-plugin demo --hosts 3 --db postgres://erp@db.example/demo
 
 Exit codes:
   0  everything worked, and what must be refused was
@@ -46,6 +52,9 @@ pub(crate) struct Arguments {
     /// Other orders for another number
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
+    /// On Postgres: have so many processes work off the orders of eight tenants, and upgrade inventory in the middle of it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    hosts: Option<u8>,
     /// Compile again, and keep no compiled code
     #[arg(long)]
     no_cache: bool,
@@ -77,6 +86,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             HostOptions { database: &database, limits: Limits::default(), code_cache: !arguments.no_cache };
         host::builder(&options).await
     };
+    if let Some(hosts) = arguments.hosts {
+        return with_hosts(arguments, &data, &plugins, &database, open, hosts.into()).await;
+    }
     let report = demo::run(&data, &plugins, open, &Bar::default()).await?;
     if arguments.json {
         output::print_json(&report.summary())?;
@@ -84,6 +96,36 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         output::print(&report.to_text())?;
     }
     report.verdict()?;
+    Ok(Exit::Done)
+}
+
+/// Many processes on one Postgres.
+async fn with_hosts(
+    arguments: &Arguments,
+    data: &Data,
+    plugins: &Plugins,
+    database: &Database,
+    open: impl AsyncFn() -> Result<PluginHostBuilder>,
+    hosts: usize,
+) -> Result<Exit> {
+    let Database::Postgres { url, .. } = database else {
+        bail!(HostError::invalid(
+            "--hosts is for many processes on one Postgres; give --backend postgres to `cargo xtask demo`, or --db postgres://…"
+        ));
+    };
+    let program = env::current_exe().context("this program does not know where it lies")?;
+    let start = || {
+        let mut command = Command::new(&program);
+        // A URL may hold a password, which others would see among the arguments.
+        command.args(["host", "run", "--until-done", "--json"]).env("ERP_PLUGIN_DB", url);
+        Ok(command)
+    };
+    let report = demo::run_with_hosts(data, plugins, hosts, open, start, &Bar::default()).await?;
+    if arguments.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.to_text())?;
+    }
     Ok(Exit::Done)
 }
 

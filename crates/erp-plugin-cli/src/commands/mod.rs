@@ -1,5 +1,6 @@
 //! The commands, one file each, and how they are told apart.
 
+mod audit;
 mod backup;
 mod compile_worker;
 mod copy;
@@ -52,6 +53,7 @@ enum Command {
     Events(events::Arguments),
     Host(host::Arguments),
     Tenants(tenants::Arguments),
+    Audit(audit::Arguments),
     Db(db::Arguments),
     Schema(schema::Arguments),
     Backup(backup::BackupArguments),
@@ -75,6 +77,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Events(arguments) => arguments.json(),
         Command::Host(arguments) => arguments.json(),
         Command::Tenants(arguments) => arguments.json(),
+        Command::Audit(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
         Command::Schema(arguments) => arguments.json(),
         Command::Demo(arguments) => arguments.json,
@@ -104,6 +107,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Events(arguments) => runtime.block_on(events::run(arguments)),
         Command::Host(arguments) => runtime.block_on(host::run(arguments)),
         Command::Tenants(arguments) => runtime.block_on(tenants::run(arguments)),
+        Command::Audit(arguments) => runtime.block_on(audit::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
         Command::Schema(arguments) => runtime.block_on(schema::run(arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),

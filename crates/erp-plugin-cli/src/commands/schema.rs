@@ -166,7 +166,8 @@ async fn plan(arguments: &Plan) -> Result<Exit> {
 async fn apply(arguments: &Apply) -> Result<Exit> {
     let Component { file, database } = &arguments.component;
     let host = open(&database.kept(WHAT)?).await?;
-    let (installed, from) = install::put(&host, file, &arguments.consent, arguments.accept_rights).await?;
+    let (installed, from) =
+        install::put(&host, file, &arguments.consent, arguments.accept_rights, &[]).await?;
     install::tell(arguments.json, &installed, from.as_deref())?;
     Ok(Exit::Done)
 }

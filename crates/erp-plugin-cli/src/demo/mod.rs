@@ -9,6 +9,7 @@
 
 mod data;
 mod figures;
+mod fleet;
 mod generator;
 mod identities;
 mod orders;
@@ -17,6 +18,7 @@ mod report;
 
 use std::fmt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -24,6 +26,7 @@ use erp_plugin::{PluginHost, PluginHostBuilder};
 
 pub use data::Data;
 pub use figures::Figures;
+pub use fleet::FleetReport;
 pub use generator::{DEFAULT_SEED, Files, generate};
 pub use orders::{Progress, Worked};
 pub use refusals::Refusal;
@@ -62,6 +65,7 @@ impl fmt::Display for Tenant {
 #[derive(Clone, Debug)]
 pub struct Plugins {
     inventory: Arc<[u8]>,
+    next_inventory: Arc<[u8]>,
     purchasing: Arc<[u8]>,
     test_sample: Arc<[u8]>,
 }
@@ -78,6 +82,7 @@ impl Plugins {
         };
         Ok(Self {
             inventory: component("inventory")?,
+            next_inventory: component("inventory-0.2")?,
             purchasing: component("purchasing")?,
             test_sample: component("test-sample")?,
         })
@@ -95,6 +100,20 @@ pub async fn run(
     orders::prepare(&host, plugins, data).await?;
     let worked = orders::work(&host, &orders::of(data), progress).await?;
     finish(host, worked, open).await
+}
+
+/// Has so many processes, each made by `start`, work off the orders of several tenants on one database, which must be new, and
+/// upgrades a plugin in the middle of it.
+pub async fn run_with_hosts(
+    data: &Data,
+    plugins: &Plugins,
+    hosts: usize,
+    open: impl AsyncFn() -> Result<PluginHostBuilder>,
+    start: impl Fn() -> Result<Command>,
+    progress: &dyn Progress,
+) -> Result<FleetReport> {
+    let host = host(&open).await?;
+    fleet::run(&host, data, plugins, hosts, start, progress).await
 }
 
 /// As [`run`], but after half of the orders the database is closed and `between` called. From then on `open` may open

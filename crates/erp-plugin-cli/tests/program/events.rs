@@ -11,6 +11,7 @@ on_every_backend! {
     events_are_published_worked_off_and_shown
     dead_letters_are_sent_again_and_dropped_by_what_is_known_of_them
     a_host_runs_until_it_is_told_to_stop
+    a_host_that_is_stopped_in_the_middle_loses_nothing
     what_is_wrong_is_said
 }
 
@@ -125,6 +126,31 @@ fn a_host_runs_until_it_is_told_to_stop(place: &Place) {
     let report = done.json();
     assert_eq!((&report["delivered"], &report["failed"]), (&json!(3), &json!(0)));
     assert!(done.stderr.contains("stopping: what has begun ends"), "{done:?}");
+}
+
+fn a_host_that_is_stopped_in_the_middle_loses_nothing(place: &Place) {
+    const MANY: usize = 25;
+    place.install("acme");
+    // Long enough that the signal comes in the middle of one.
+    let steps = r#"[{"event":"sample.spin","payload":{"rounds":300000}},{"event":"sample.insert","payload":{"data":{"title":"t"}}}]"#;
+    for _ in 0..MANY {
+        place.publish("sample.script", &format!(r#"{{"steps":{steps}}}"#));
+    }
+    let host = Running::start(["host", "run", "--json", "--db", &place.database]);
+    let begun = std::time::Instant::now();
+    let pending = || place.events(&["backlog", "--json"]).json()["pending"].as_u64().unwrap();
+    while !(1..MANY as u64 - 1).contains(&pending()) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "they are not worked off");
+    }
+    let done = host.terminated();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let (first, rest) = (done.json(), place.worked_off());
+    assert_eq!((&first["failed"], &rest["failed"]), (&json!(0), &json!(0)));
+    let delivered = |report: &serde_json::Value| report["delivered"].as_u64().unwrap();
+    assert_eq!(delivered(&first) + delivered(&rest), MANY as u64);
+    let count =
+        ["records", "count", "test-sample.note", "--tenant", "acme", "--json", "--db", &place.database];
+    assert_eq!(erp_plugin(count).json()["count"], json!(MANY));
 }
 
 fn what_is_wrong_is_said(place: &Place) {

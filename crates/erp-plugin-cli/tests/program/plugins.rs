@@ -13,6 +13,7 @@ on_every_backend! {
     a_plugin_is_disabled_and_enabled_again
     a_plugin_is_archived_into_files_and_comes_back
     a_plugin_is_purged_by_its_name
+    a_version_is_tried_in_one_tenant_and_everything_is_in_the_trail
     a_leaving_that_is_killed_anywhere_is_finished_by_the_next
 }
 
@@ -47,7 +48,7 @@ fn a_plugin_is_disabled_and_enabled_again(place: &Place) {
     let of = ["test-sample", "--tenant", "acme"];
     assert_eq!(place.plugins_done(&[&["disable"], &of[..]].concat()), "test-sample is disabled in acme\n");
     let listed = json!({ "plugins": [
-        { "plugin": "test-sample", "version": "0.1.0", "versions": ["0.1.0"], "enabled_in": ["globex"] },
+        { "plugin": "test-sample", "version": "0.1.0", "versions": ["0.1.0"], "enabled_in": ["globex"], "elsewhere": [] },
     ] });
     assert_eq!(place.plugins(&["list", "--json"]).json(), listed);
     assert_eq!(
@@ -205,4 +206,80 @@ fn a_plugin_is_installed_upgraded_rolled_back_and_uninstalled(place: &Place) {
     );
     let listed = place.plugins_done(&["list"]);
     assert!(listed.contains("inventory    archived  no tenant\n"), "{listed}");
+}
+
+/// The sample as another version of itself, with a field that is new.
+fn newer(place: &Place) -> String {
+    let component = fs::read(plugin("test-sample")).unwrap();
+    let manifest = erp_plugin_package::manifest::read(&component).unwrap().unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&manifest.to_canonical_json()).unwrap();
+    json["plugin"]["version"] = json!("0.2.0");
+    json["entities"]["note"]["fields"]["colour"] = json!({ "type": "string" });
+    let manifest = erp_plugin::Manifest::from_json(json.to_string().as_bytes()).unwrap();
+    let file = place.path("newer.component.wasm");
+    fs::write(&file, erp_plugin_package::manifest::embed(&component, &manifest).unwrap()).unwrap();
+    file
+}
+
+fn a_version_is_tried_in_one_tenant_and_everything_is_in_the_trail(place: &Place) {
+    for tenant in ["acme", "globex"] {
+        place.install(tenant);
+    }
+    let newer = newer(place);
+    let told = place.plugins_done(&["upgrade", &newer, "--tenant", "acme"]);
+    assert_eq!(told, "test-sample 0.2.0 runs in acme\n");
+    let listed = "plugin       version  enabled in\ntest-sample  0.1.0    acme, globex; 0.2.0 in acme\n";
+    assert_eq!(place.plugins_done(&["list"]), listed);
+    let told = place.plugins_done(&["rollback", "test-sample", "--tenant", "acme"]);
+    assert_eq!(told, "test-sample 0.1.0 runs in acme\n");
+    let nowhere = place.plugins(&["upgrade", &newer, "--tenant", "umbrella"]);
+    assert_eq!((nowhere.code, nowhere.error()), (Some(1), "no tenant umbrella; create it first"));
+
+    // Where init fails the version before goes on, and the exit code says so.
+    let config = place.path("config.toml");
+    fs::write(&config, "fail_init = \"rejected: not today\"").unwrap();
+    let sample = plugin("test-sample");
+    let whoami = ["run", &sample, "--tenant", "globex", "--event", "sample.whoami", "--config", &config];
+    let configured = erp_plugin(whoami.iter().chain(&["--db", place.database.as_str()]));
+    assert_eq!(configured.code, Some(0), "{configured:?}");
+    let held = place.plugins(&["upgrade", &newer]);
+    assert_eq!(held.code, Some(4), "{held:?}");
+    assert!(
+        held.stderr.contains("in globex: test-sample: init failed: rejected: not today; 0.1.0 goes on there"),
+        "{held:?}"
+    );
+    let listed = "plugin       version  enabled in\ntest-sample  0.2.0    acme, globex; 0.1.0 in globex\n";
+    assert_eq!(place.plugins_done(&["list"]), listed);
+
+    let trail = place.plugins(&["history", "test-sample", "--tenant", "acme", "--json"]).json();
+    let lines: Vec<String> = trail["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            format!(
+                "{} {} {} {}",
+                entry["by"].as_str().unwrap(),
+                entry["action"].as_str().unwrap(),
+                entry["from"],
+                entry["to"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            r#"tester plugin.upgraded "0.1.0" "0.2.0""#,
+            r#"tester plugin.rolled-back "0.2.0" "0.1.0""#,
+            r#"tester plugin.upgraded "0.1.0" "0.2.0""#,
+            r#"tester plugin.enabled null "0.1.0""#,
+        ]
+    );
+    let told = place.plugins_done(&["history", "test-sample", "--limit", "1"]);
+    assert!(told.ends_with("Z  tester  plugin.upgraded  test-sample 0.1.0 → 0.2.0\n"), "{told}");
+    let all = erp_plugin(["audit", "--tenant", "globex", "--db", &place.database]);
+    assert_eq!(all.code, Some(0), "{all:?}");
+    assert!(all.stdout.contains("  tester  tenant.created  in globex\n"), "{all:?}");
+    assert!(all.stdout.contains("  plugin.configured  test-sample  in globex  fail_init set\n"), "{all:?}");
+    assert!(!all.stdout.contains("not today"), "a value may be secret: {all:?}");
 }

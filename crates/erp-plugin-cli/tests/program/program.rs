@@ -105,6 +105,7 @@ fn program() -> Command {
         .env("XDG_CACHE_HOME", home.join("cache"))
         .env("XDG_STATE_HOME", home.join("state"))
         .env("COLUMNS", "100")
+        .env("ERP_PLUGIN_OPERATOR", "tester")
         .env_remove("CLICOLOR_FORCE");
     program
 }

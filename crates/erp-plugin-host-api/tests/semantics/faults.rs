@@ -60,6 +60,8 @@ pub(crate) async fn claimed(fixture: &Fixture) -> Delivery {
         version: "1.2.0".parse().unwrap(),
         enabled: true,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let subscription = Subscription { pattern: EventPattern::everything(), own_events: true, key: None };
     transaction.set_activation(&state, &[subscription]).await.unwrap();
@@ -83,6 +85,7 @@ async fn claim(fixture: &Fixture) -> Vec<Delivery> {
     let request = ClaimRequest {
         worker: WorkerId(uuid::Uuid::from_u128(1)),
         at: chrono::DateTime::UNIX_EPOCH,
+        now: chrono::DateTime::UNIX_EPOCH,
         streams: 10,
         batch: 1,
         per_tenant: 10,

@@ -106,7 +106,10 @@ impl Inner {
     }
 
     fn retry_policy(&self, delivery: &Delivery) -> RetryPolicy {
-        let own = self.catalog.get(&delivery.plugin).map(|plugin| plugin.retry_policy(&delivery.event_type));
+        let own = self
+            .catalog
+            .get_in(&delivery.tenant, &delivery.plugin)
+            .map(|plugin| plugin.retry_policy(&delivery.event_type));
         own.unwrap_or_default().capped_by(&self.retry_caps)
     }
 
@@ -120,7 +123,7 @@ impl Inner {
                 fuel: 0,
                 error: HostError::new(ErrorCode::Unavailable, error.to_string()),
             }),
-            // It waits for its tenant's turn.
+            // It waits for its tenant's turn, or until its plugin is in use again.
             Err(HostFailure::Busy(_)) => Ok(Attempt::Left),
             other => other,
         }
@@ -129,22 +132,18 @@ impl Inner {
     /// Calls the plugin, unless it is not enabled or its tenant is suspended.
     async fn call_plugin(&self, delivery: &Delivery) -> HostResult<Attempt> {
         let Delivery { tenant, plugin, .. } = delivery;
-        let mut active = match self.active(tenant, plugin).await {
+        if self.is_left(delivery).await? {
+            return Ok(Attempt::Left);
+        }
+        let active = match self.ready(tenant, plugin).await {
             Err(HostFailure::Refused(error)) if error.code == ErrorCode::NotFound => {
                 // It was archived while it was enabled here by somebody who did not know.
-                self.set_enabled(tenant, plugin, false).await?;
+                self.stop(&self.system, tenant, plugin, Some(error.to_string())).await?;
                 return Ok(Attempt::Left);
             }
             active => active?,
         };
-        if !active.is_enabled() {
-            // It was when the delivery was claimed, perhaps by another process's doing.
-            self.activations.forget(tenant, plugin);
-            active = self.active(tenant, plugin).await?;
-        }
-        if !active.is_enabled() || self.is_left(delivery).await? {
-            return Ok(Attempt::Left);
-        }
+        let Some(active) = active else { return Ok(Attempt::Left) };
         let call = Call {
             identity: self.identity_of(delivery),
             active,
@@ -153,7 +152,7 @@ impl Inner {
                 payload: delivery.payload.clone(),
             },
             cause: Cause::Delivery(Box::new(delivery.clone())),
-            mark: None,
+            lifecycle: None,
         };
         let report = self.invoke(call).await?;
         match report.outcome {

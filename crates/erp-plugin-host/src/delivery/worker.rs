@@ -267,6 +267,7 @@ impl Worker {
         let request = ClaimRequest {
             worker: self.id,
             at: due,
+            now: self.inner.services.clock.now(),
             streams: room,
             batch: self.options.batch,
             per_tenant: self.options.streams_per_tenant,

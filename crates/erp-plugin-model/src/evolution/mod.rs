@@ -9,6 +9,7 @@
 
 mod compare;
 mod convert;
+mod serve;
 
 use std::fmt;
 
@@ -18,6 +19,7 @@ use crate::{EntityRef, Value};
 
 pub use compare::{leave, plan};
 pub use convert::{Conversion, convert};
+pub use serve::{alongside, obstacle, renaming};
 
 /// What a step may do to data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use erp_plugin_model::WorkerId;
 use erp_plugin_model::event::{Delivery, EventPattern, NewEvent, Publisher};
 use erp_plugin_storage::{
-    ActivationState, ClaimRequest, DeadLetter, DeadLetterFilter, DispatchOutcome, Storage, Subscription,
-    TenantState,
+    ActivationState, ClaimRequest, DeadLetter, DeadLetterFilter, DispatchOutcome, Quarantine, Storage,
+    Subscription, TenantState,
 };
 
 use crate::fixture::{
@@ -43,6 +43,8 @@ async fn set_enabled(storage: &Arc<dyn Storage>, tenant: &str, name: &str, enabl
         version: semver::Version::new(1, 0, 0),
         enabled,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let everything = Subscription { pattern: EventPattern::everything(), own_events: false, key: None };
     let mut transaction = write(storage, tenant).await;
@@ -92,6 +94,8 @@ pub async fn a_plugin_gets_its_own_events_only_if_it_asks(storage: Arc<dyn Stora
             version: semver::Version::new(1, 0, 0),
             enabled: true,
             tenant_told: true,
+            pinned: false,
+            quarantine: None,
         };
         let subscription = Subscription { pattern: EventPattern::everything(), own_events, key: None };
         transaction.set_activation(&state, &[subscription]).await.unwrap();
@@ -271,6 +275,8 @@ pub async fn a_subscription_finds_its_key_in_the_payload(storage: Arc<dyn Storag
         version: semver::Version::new(1, 0, 0),
         enabled: true,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let of = |text: &str, key: Option<&str>| Subscription {
         pattern: pattern(text),
@@ -554,4 +560,30 @@ pub async fn a_stream_that_was_idle_wakes_up(storage: Arc<dyn Storage>) {
         done(&storage, &claimed[0]).await;
         assert!(work(&storage).await.is_empty());
     }
+}
+
+pub async fn what_is_in_quarantine_waits_until_it_may_be_tried(storage: Arc<dyn Storage>) {
+    for tenant in [ALPHA, BETA] {
+        subscribe(&storage, tenant, "sales", &["*"]).await;
+        subscribe(&storage, tenant, "stock", &["*"]).await;
+        publish(&storage, tenant, &[event("order.created", "k", 0)]).await;
+    }
+    let mut numbering = platform(&storage).await;
+    numbering.dispatch(10).await.unwrap();
+    numbering.commit().await.unwrap();
+    let quarantine = Quarantine { since: time(1), until: time(20), times: 1, error: "trapped".to_owned() };
+    let mut own = write(&storage, ALPHA).await;
+    assert!(own.set_quarantine(&plugin("sales"), None, Some(&quarantine)).await.unwrap());
+    own.commit(None).await.unwrap();
+    let claimed = async |now| {
+        let claims = claim_with(&storage, &ClaimRequest { now: time(now), ..request() }).await;
+        let mut whose: Vec<(String, String)> =
+            claims.iter().map(|claim| (claim[0].tenant.to_string(), claim[0].plugin.to_string())).collect();
+        whose.sort();
+        whose
+    };
+    let pair = |tenant: &str, plugin: &str| (tenant.to_owned(), plugin.to_owned());
+    // Also for whoever wants everything that is to be tried again, however late.
+    assert_eq!(claimed(19).await, [pair(ALPHA, "stock"), pair(BETA, "sales"), pair(BETA, "stock")]);
+    assert_eq!(claimed(20).await, [pair(ALPHA, "sales")]);
 }

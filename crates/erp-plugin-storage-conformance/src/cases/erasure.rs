@@ -128,6 +128,8 @@ pub async fn nothing_of_a_plugin_is_left_and_everything_of_the_others(storage: A
         version: semver::Version::new(1, 0, 0),
         enabled: true,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let mut own = write(&storage, ALPHA).await;
     own.set_activation(&state("suite-two"), &[]).await.unwrap();

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod aggregate;
 pub mod archives;
+pub mod audit;
 pub mod batch;
 pub mod dead_letters;
 pub mod deleted;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use erp_plugin_storage::{ActivationState, PluginVersion, Storage};
+use erp_plugin_model::{EntityRef, EntitySchema};
+use erp_plugin_storage::{ActivationState, CreateDynamic, Entity, PluginVersion, Quarantine, Storage};
 use semver::Version;
 
 use crate::fixture::{ALPHA, BETA, platform, plugin, read, scope, tenant, time, write};
@@ -118,6 +119,8 @@ pub async fn a_plugin_is_enabled_per_tenant(storage: Arc<dyn Storage>) {
         version: Version::new(1, 0, 0),
         enabled: true,
         tenant_told: false,
+        pinned: false,
+        quarantine: None,
     };
     assert_eq!(read(&storage, ALPHA).await.activation(&sales).await.unwrap(), None);
     for tenant in ["c", "a", "b"] {
@@ -181,6 +184,8 @@ pub async fn lifecycle_marks_go_with_a_rollback(storage: Arc<dyn Storage>) {
         version: Version::new(1, 0, 0),
         enabled: true,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let mut transaction = write(&storage, ALPHA).await;
     transaction.set_activation(&state, &[]).await.unwrap();
@@ -199,4 +204,124 @@ pub async fn lifecycle_marks_go_with_a_rollback(storage: Arc<dyn Storage>) {
     assert_eq!(transaction.component(&[1; 32]).await.unwrap(), None);
     assert!(transaction.versions().await.unwrap().is_empty());
     assert!(transaction.tenants().await.unwrap().is_empty());
+}
+
+pub async fn a_quarantine_is_changed_by_one(storage: Arc<dyn Storage>) {
+    let sales = plugin("sales");
+    let quarantine = |until, times| Quarantine {
+        since: time(1),
+        until: time(until),
+        times,
+        error: "trapped \u{540d}".to_owned(),
+    };
+    let set = async |tenant, until: Option<i64>, wanted: Option<&Quarantine>| {
+        let mut own = write(&storage, tenant).await;
+        let was_set = own.set_quarantine(&plugin("sales"), until.map(time), wanted).await.unwrap();
+        own.commit(None).await.unwrap();
+        was_set
+    };
+    let seen = async |tenant| {
+        read(&storage, tenant).await.activation(&plugin("sales")).await.unwrap().unwrap().quarantine
+    };
+    assert!(!set(ALPHA, None, Some(&quarantine(5, 1))).await, "it stands nowhere");
+    for tenant in [ALPHA, BETA] {
+        let mut own = write(&storage, tenant).await;
+        own.set_activation(&ActivationState::enabled(sales.clone(), Version::new(1, 0, 0)), &[])
+            .await
+            .unwrap();
+        own.commit(None).await.unwrap();
+    }
+    assert!(!set(ALPHA, Some(5), Some(&quarantine(6, 1))).await, "it is in none");
+    assert!(set(ALPHA, None, Some(&quarantine(5, 1))).await);
+    assert!(!set(ALPHA, None, Some(&quarantine(7, 1))).await, "somebody was first");
+    assert_eq!((seen(ALPHA).await, seen(BETA).await), (Some(quarantine(5, 1)), None));
+    assert!(set(ALPHA, Some(5), Some(&quarantine(9, 2))).await);
+    assert!(!set(ALPHA, Some(5), None).await, "it was extended");
+    assert_eq!(seen(ALPHA).await, Some(quarantine(9, 2)));
+    assert!(set(ALPHA, Some(9), None).await);
+    assert_eq!(seen(ALPHA).await, None);
+
+    // Setting where it stands sets that as well.
+    let state = ActivationState {
+        pinned: true,
+        quarantine: Some(quarantine(3, 4)),
+        ..ActivationState::enabled(sales.clone(), Version::new(1, 0, 0))
+    };
+    let mut own = write(&storage, ALPHA).await;
+    own.set_activation(&state, &[]).await.unwrap();
+    own.commit(None).await.unwrap();
+    assert_eq!(read(&storage, ALPHA).await.activation(&sales).await.unwrap(), Some(state));
+}
+
+pub async fn other_versions_are_told_where_they_run(storage: Arc<dyn Storage>) {
+    let stands = async |tenant: &str, name: &str, minor, enabled| {
+        let state =
+            ActivationState { enabled, ..ActivationState::enabled(plugin(name), Version::new(1, minor, 0)) };
+        let mut own = write(&storage, tenant).await;
+        own.set_activation(&state, &[]).await.unwrap();
+        own.commit(None).await.unwrap();
+    };
+    for (tenant, name, minor, enabled) in [
+        ("c", "sales", 0, true),
+        ("b", "sales", 1, true),
+        ("a", "stock", 0, true),
+        ("a", "sales", 0, false),
+        ("b", "gone", 0, true),
+    ] {
+        stands(tenant, name, minor, enabled).await;
+    }
+    let mut own = platform(&storage).await;
+    assert_eq!(own.deviations().await.unwrap(), [], "none is active");
+    own.activate(&plugin("sales"), &Version::new(1, 1, 0)).await.unwrap();
+    own.activate(&plugin("stock"), &Version::new(2, 0, 0)).await.unwrap();
+    own.commit().await.unwrap();
+    let pinned = ActivationState {
+        enabled: false,
+        pinned: true,
+        ..ActivationState::enabled(plugin("sales"), Version::new(1, 0, 0))
+    };
+    let mut own = write(&storage, "d").await;
+    own.set_activation(&pinned, &[]).await.unwrap();
+    own.commit(None).await.unwrap();
+    let expected = [("a", "stock"), ("c", "sales"), ("d", "sales")];
+    let expected = expected.map(|(own, name)| (tenant(own), plugin(name), Version::new(1, 0, 0)));
+    assert_eq!(platform(&storage).await.deviations().await.unwrap(), expected);
+}
+
+pub async fn another_revision_tells_of_every_change(storage: Arc<dyn Storage>) {
+    let revision = async || platform(&storage).await.revision().await.unwrap();
+    let mut seen = vec![revision().await];
+    assert_eq!(revision().await, seen[0]);
+    let mut note = async || {
+        let now = revision().await;
+        assert!(!seen.contains(&now), "{now} was there before");
+        seen.push(now);
+    };
+    let sales = version("sales", "1.0.0");
+    let mut own = platform(&storage).await;
+    own.add_version(&sales).await.unwrap();
+    own.activate(&sales.name, &sales.version).await.unwrap();
+    own.commit().await.unwrap();
+    note().await;
+    let mut own = platform(&storage).await;
+    own.set_granted(&sales.name, &sales.version, b"{}").await.unwrap();
+    own.commit().await.unwrap();
+    note().await;
+    let mut own = platform(&storage).await;
+    own.set_version(&sales.name, &sales.version).await.unwrap();
+    own.commit().await.unwrap();
+    note().await;
+    let note_entity = Entity::new(EntitySchema::dynamic(EntityRef::parse("sales.note").unwrap()));
+    let mut own = write(&storage, ALPHA).await;
+    assert_eq!(own.create_dynamic(&note_entity).await.unwrap(), CreateDynamic::Ready);
+    own.commit(None).await.unwrap();
+    note().await;
+    let mut own = platform(&storage).await;
+    own.note_change().await.unwrap();
+    own.commit().await.unwrap();
+    note().await;
+    let mut own = platform(&storage).await;
+    own.deactivate(&sales.name).await.unwrap();
+    own.commit().await.unwrap();
+    note().await;
 }

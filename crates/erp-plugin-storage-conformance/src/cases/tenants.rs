@@ -94,6 +94,8 @@ pub async fn configuration_activation_journal_and_events_are_the_tenants_own(sto
         version: semver::Version::new(1, 0, 0),
         enabled: true,
         tenant_told: true,
+        pinned: false,
+        quarantine: None,
     };
     let everything = Subscription { pattern: EventPattern::everything(), own_events: true, key: None };
     transaction.set_activation(&state, &[everything]).await.unwrap();

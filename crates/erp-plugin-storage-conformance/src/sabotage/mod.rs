@@ -15,6 +15,7 @@ mod events;
 mod evolution;
 mod filters;
 mod history;
+mod lifecycle;
 mod pages;
 mod rows;
 mod runner;
@@ -116,6 +117,11 @@ sabotages! {
         => tenants::configuration_activation_journal_and_events_are_the_tenants_own;
     "no tenant predicate in the history": NoTenantPredicate::of(tenants::Statement::History)
         => history::changes_are_the_tenants_and_the_entitys_own;
+    "no tenant predicate in the audit trail": lifecycle::AuditOfAll
+        => audit::entries_are_found_by_tenant_and_plugin_the_newest_first;
+    "an audit entry outlives a rollback": lifecycle::AuditAtOnce => audit::what_was_done_is_noted_with_it_or_not_at_all;
+    "a quarantine holds nobody": lifecycle::QuarantineOver => dispatch::what_is_in_quarantine_waits_until_it_may_be_tried;
+    "everybody changes a quarantine": lifecycle::QuarantineForAll => registry::a_quarantine_is_changed_by_one;
     "history is not filtered": history::FiltersNothing => history::changes_are_found_by_time_author_and_kind;
     "tenants that differ in case are one": tenants::TenantsIgnoreCase
         => tenants::names_that_are_nearly_equal_are_two_tenants;

@@ -30,7 +30,7 @@ const WAKE: &str = "UPDATE erp_plugin.streams AS s SET retry_at = NULL, failed_a
      WHERE s.tenant_id = c.tenant_id AND s.plugin = c.plugin AND s.key = c.key";
 /// One round of claims after the other.
 pub(crate) const LOCK_TURN: &str = "SELECT last_tenant FROM erp_plugin.claim_turn WHERE single FOR UPDATE";
-/// So many streams that may have something waiting, of plugins that are enabled in tenants that are not suspended and of
+/// So many streams that may have something waiting, of plugins that are enabled and not in quarantine at $8, in tenants that are not suspended, and of
 /// the platform's subscribers at $5, not of the tenants at $6 and at most $7 of each, round-robin by tenant from the one after the last that had a turn; those at $2, $3, $4
 /// were looked at already. Nobody waits for a stream that is being
 /// appended to. From tenant to tenant it goes by the index, past however many streams each has.
@@ -55,6 +55,7 @@ pub(crate) const CANDIDATES: &str = "WITH RECURSIVE tenants AS (
              AND (s.plugin = ANY($5) OR EXISTS (
                  SELECT FROM erp_plugin.activations AS a
                  WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin AND a.enabled
+                     AND (a.quarantined_until IS NULL OR a.quarantined_until <= $8)
              )) AND NOT EXISTS (
                  SELECT FROM unnest($2::text[], $3::text[], $4::text[]) AS c(tenant_id, plugin, key)
                  WHERE c.tenant_id = s.tenant_id AND c.plugin = s.plugin AND c.key = s.key
@@ -133,6 +134,7 @@ pub(super) async fn claim(client: &Client, request: &ClaimRequest<'_>) -> Result
         let full_now = full_now.filter(|tenant| claimed_of(tenant) >= request.per_tenant as usize);
         parameters.push(Parameter::many(full.chain(full_now).map(Parameter::Text)));
         parameters.push(Parameter::Integer(i64::from(request.per_tenant)));
+        parameters.push(Parameter::Time(request.now));
         let (_, candidates) = client.one_then_rows((LOCK_TURN, &[]), (CANDIDATES, &parameters)).await?;
         if candidates.is_empty() {
             break;

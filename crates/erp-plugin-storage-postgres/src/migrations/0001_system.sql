@@ -124,12 +124,27 @@ CREATE TABLE erp_plugin.system_config (
     value text NOT NULL
 );
 
+-- One row: another number whenever what is installed changes. It has a key because the backend takes an index for
+-- everything.
+CREATE TABLE erp_plugin.registry (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    revision bigint NOT NULL
+);
+INSERT INTO erp_plugin.registry (revision) VALUES (0);
+
+-- Where each plugin stands in each tenant: at which version, and whether it is out of use until some moment because it
+-- kept failing.
 CREATE TABLE erp_plugin.activations (
     tenant_id text COLLATE "C" NOT NULL,
     plugin text COLLATE "C" NOT NULL,
     version text NOT NULL,
     enabled boolean NOT NULL,
     tenant_told boolean NOT NULL,
+    pinned boolean NOT NULL,
+    quarantined_since timestamptz,
+    quarantined_until timestamptz,
+    quarantine_times bigint,
+    quarantine_error text,
     PRIMARY KEY (tenant_id, plugin)
 );
 
@@ -306,6 +321,21 @@ CREATE TABLE erp_plugin.log_lines (
 );
 CREATE INDEX log_lines_newest ON erp_plugin.log_lines (tenant_id, at, invocation, ordinal);
 
+-- Who did what about plugins and tenants. What was done to the platform has the tenant ''.
+CREATE TABLE erp_plugin.audit (
+    tenant_id text COLLATE "C" NOT NULL,
+    at timestamptz NOT NULL,
+    id uuid NOT NULL,
+    done_by text COLLATE "C" NOT NULL,
+    action text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C",
+    before text,
+    after text,
+    detail text,
+    PRIMARY KEY (tenant_id, at, id)
+);
+CREATE INDEX audit_newest ON erp_plugin.audit (at, id);
+
 -- Who changed what. The verb is 0 insert, 1 update, 2 restore, 3 delete.
 CREATE TABLE erp_plugin.record_history (
     tenant_id text COLLATE "C" NOT NULL,
@@ -331,7 +361,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY[
         'activations', 'subscriptions', 'plugin_config', 'roles', 'role_assignments', 'number_series', 'outbox', 'streams',
-        'deliveries', 'invocations', 'log_lines', 'record_history', 'schema_notes'
+        'deliveries', 'invocations', 'log_lines', 'audit', 'record_history', 'schema_notes'
     ] LOOP
         EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
@@ -359,7 +389,7 @@ GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations, erp_plugin.number_series
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles, erp_plugin.role_assignments
     TO {app};
-GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines TO {app};
+GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines, erp_plugin.audit TO {app};
 GRANT SELECT, INSERT, DELETE ON erp_plugin.record_history TO {app};
 GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
 GRANT SELECT ON erp_plugin.streams TO {app};
@@ -369,5 +399,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,
     erp_plugin.workers, erp_plugin.platform_subscriptions,
     erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles,
-    erp_plugin.role_assignments, erp_plugin.invocations, erp_plugin.log_lines
+    erp_plugin.role_assignments, erp_plugin.invocations, erp_plugin.log_lines, erp_plugin.registry, erp_plugin.audit
     TO {worker};

@@ -28,8 +28,8 @@ const WORKED_OFF: &str = "
         CASE WHEN n % 1000 < 20 AND n > 99000 THEN 'pending' WHEN n % 20000 = 19 THEN 'dead' ELSE 'done' END, 1, 1,
         'because', now()
     FROM generate_series(1, 99999) AS n;
-    INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told)
-    SELECT 'tenant' || n, 'mails', '1.0.0', true, true FROM generate_series(0, 9) AS n;
+    INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told, pinned)
+    SELECT 'tenant' || n, 'mails', '1.0.0', true, true, false FROM generate_series(0, 9) AS n;
     ";
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn workers_find_what_waits_without_passing_over_what_is_done() {
             (dispatch::AHEAD, vec![later, limit.clone()], &["streams_failed"]),
             (
                 dispatch::CANDIDATES,
-                vec![limit.clone(), none(), none(), none(), none(), none(), limit.clone()],
+                vec![limit.clone(), none(), none(), none(), none(), none(), limit.clone(), now.clone()],
                 &["streams_waiting"],
             ),
             (dispatch::CLAIM, claim, &["deliveries_pending", "streams_pkey", "outbox_pkey"]),

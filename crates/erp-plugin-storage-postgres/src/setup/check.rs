@@ -115,7 +115,7 @@ async fn check_roles(
 async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupError> {
     let sql = "WITH wanted (role, verbs, names) AS (VALUES
              ($1, 'SELECT', 'entities streams'),
-             ($1, 'SELECT INSERT', 'outbox invocations log_lines'),
+             ($1, 'SELECT INSERT', 'outbox invocations log_lines audit'),
              ($1, 'SELECT INSERT DELETE', 'record_history'),
              ($1, 'SELECT UPDATE', 'deliveries'),
              ($1, 'SELECT INSERT UPDATE', 'activations number_series'),
@@ -123,7 +123,7 @@ async fn check_tables(client: &Driver, roles: &Roles) -> Result<Finding, SetupEr
              ($2, 'SELECT', 'entities'),
              ($2, 'SELECT INSERT UPDATE DELETE', 'tenants components plugin_versions system_config outbox dispatcher \
                  streams deliveries claim_turn workers platform_subscriptions activations subscriptions plugin_config \
-                 roles role_assignments invocations log_lines')
+                 roles role_assignments invocations log_lines registry audit')
          ), tables AS (
              SELECT c.oid, c.relname::text AS name, pg_get_userbyid(c.relowner)::text AS owner
              FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

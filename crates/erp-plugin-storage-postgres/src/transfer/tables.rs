@@ -86,6 +86,7 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::Streams => "streams",
         TenantTable::Invocations => "invocations",
         TenantTable::LogLines => "log_lines",
+        TenantTable::Audit => "audit",
         TenantTable::History => "record_history",
         TenantTable::Records(schema) => return named(&schema.name.table()),
         TenantTable::Archived(archived) => return named(&archived.kept_as),

@@ -16,11 +16,12 @@ pub(crate) const DUE: &str =
 /// Has streams tried again whose head failed at a moment that is still to come: the clock went back.
 pub(crate) const AHEAD: &str =
     "UPDATE streams SET retry_at = NULL, failed_at = NULL WHERE retry_at IS NOT NULL AND failed_at > ?1";
-/// The next tenant that has a waiting stream of a plugin that is enabled there, or of one of the platform's subscribers,
+/// The next tenant that has a waiting stream of a plugin that is enabled there and in no quarantine, or of one of the platform's subscribers,
 /// and is not suspended.
 pub(crate) const NEXT_TENANT: &str = "SELECT tenant_id FROM streams AS s
      WHERE head_event IS NOT NULL AND claimed_by IS NULL AND retry_at IS NULL AND tenant_id > ?1 AND (
-         (SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin)
+         (SELECT enabled AND coalesce(quarantined_until <= ?3, 1) FROM activations AS a
+             WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin)
          OR s.plugin IN (SELECT value FROM json_each(?2))
      ) AND NOT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = s.tenant_id AND t.state = 'suspended')
      ORDER BY tenant_id LIMIT 1";
@@ -28,7 +29,8 @@ pub(crate) const NEXT_TENANT: &str = "SELECT tenant_id FROM streams AS s
 pub(crate) const NEXT_STREAM: &str = "SELECT head_event, plugin, key FROM streams AS s
      WHERE tenant_id = ?1 AND head_event IS NOT NULL AND claimed_by IS NULL AND retry_at IS NULL
          AND (head_event, plugin, key) > (?2, ?3, ?4) AND (
-         (SELECT enabled FROM activations AS a WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin)
+         (SELECT enabled AND coalesce(quarantined_until <= ?6, 1) FROM activations AS a
+             WHERE a.tenant_id = s.tenant_id AND a.plugin = s.plugin)
          OR s.plugin IN (SELECT value FROM json_each(?5))
      ) ORDER BY head_event, plugin, key LIMIT 1";
 
@@ -54,7 +56,7 @@ pub(super) fn claim(connection: &Connection, request: &ClaimRequest<'_>) -> Resu
     while claimed.len() < limit
         && let Some(mut turn) = turns.pop_front()
     {
-        if let Some(next) = next_stream(connection, &turn, &subscribers)? {
+        if let Some(next) = next_stream(connection, &turn, &subscribers, request)? {
             turn.after = next;
             claimed.push(claim_stream(connection, &turn, request)?);
             last = Some(turn.tenant.clone());
@@ -83,7 +85,7 @@ fn waiting_tenants(
     let tenants = round(&last, request.streams as usize, |after| {
         let mut after = after.to_owned();
         loop {
-            let mut rows = next.query((&after, subscribers))?;
+            let mut rows = next.query((&after, subscribers, request.now.timestamp_micros()))?;
             let found: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?;
             match found {
                 Some(full) if is_full(&full) => after = full,
@@ -126,10 +128,12 @@ fn next_stream(
     connection: &Connection,
     turn: &Turn,
     subscribers: &str,
+    request: &ClaimRequest<'_>,
 ) -> Result<Option<(i64, String, String)>> {
     let (event, plugin, key) = &turn.after;
     let mut statement = connection.prepare_cached(NEXT_STREAM)?;
-    let mut rows = statement.query((&turn.tenant, event, plugin, key, subscribers))?;
+    let now = request.now.timestamp_micros();
+    let mut rows = statement.query((&turn.tenant, event, plugin, key, subscribers, now))?;
     Ok(match rows.next()? {
         Some(row) => Some((row.get(0)?, row.get(1)?, row.get(2)?)),
         None => None,

@@ -74,12 +74,25 @@ CREATE TABLE active_versions (
     version TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- One row: another number whenever what is installed changes.
+CREATE TABLE registry (
+    revision INTEGER NOT NULL
+) STRICT;
+INSERT INTO registry VALUES (0);
+
+-- Where each plugin stands in each tenant: at which version, and whether it is out of use until some moment because it
+-- kept failing.
 CREATE TABLE activations (
     tenant_id TEXT NOT NULL,
     plugin TEXT NOT NULL,
     version TEXT NOT NULL,
     enabled INTEGER NOT NULL,
     tenant_told INTEGER NOT NULL,
+    pinned INTEGER NOT NULL,
+    quarantined_since INTEGER,
+    quarantined_until INTEGER,
+    quarantine_times INTEGER,
+    quarantine_error TEXT,
     PRIMARY KEY (tenant_id, plugin)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX activations_enabled ON activations (plugin, tenant_id) WHERE enabled = 1;
@@ -249,6 +262,21 @@ CREATE TABLE log_lines (
     message TEXT NOT NULL,
     PRIMARY KEY (tenant_id, at, invocation, ordinal)
 ) STRICT, WITHOUT ROWID;
+
+-- Who did what about plugins and tenants. What was done to the platform has the tenant ''.
+CREATE TABLE audit (
+    tenant_id TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    done_by TEXT NOT NULL,
+    action TEXT NOT NULL,
+    plugin TEXT,
+    before TEXT,
+    after TEXT,
+    detail TEXT,
+    PRIMARY KEY (tenant_id, at, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_newest ON audit (at, id);
 
 -- Who changed what: a record's changes lie together in their order. The verb is 0 insert, 1 update, 2 restore, 3 delete.
 CREATE TABLE record_history (

@@ -97,6 +97,7 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::Streams => "streams",
         TenantTable::Invocations => "invocations",
         TenantTable::LogLines => "log_lines",
+        TenantTable::Audit => "audit",
         TenantTable::History => "record_history",
         TenantTable::Records(schema) => return quote(&schema.name.table()),
         TenantTable::Archived(archived) => return quote(&archived.kept_as),

@@ -6,7 +6,7 @@ use erp_plugin_model::{EntitySchema, PluginName, TenantId};
 use super::error::CopyError;
 use super::{reading, scope};
 use crate::transfer::{EntityTable, Transfer};
-use crate::{PluginVersion, StorageResult};
+use crate::{AuditEntry, AuditQuery, AuditScope, PluginVersion, StorageResult};
 
 /// All but the components, which are large.
 pub(super) struct Contents {
@@ -16,6 +16,8 @@ pub(super) struct Contents {
     pub(super) active: Vec<(PluginName, semver::Version)>,
     pub(super) config: Vec<(String, String)>,
     pub(super) tables: Vec<EntityTable>,
+    /// What was done to the platform, the newest first.
+    pub(super) audit: Vec<AuditEntry>,
     pub(super) last_turn: String,
 }
 
@@ -29,6 +31,14 @@ impl Contents {
             active: platform.active_versions().await?,
             config: platform.system_config().await?,
             tables: platform.entity_tables().await?,
+            audit: platform
+                .audit(AuditQuery {
+                    scope: AuditScope::Platform,
+                    plugin: None,
+                    before: None,
+                    limit: u32::MAX,
+                })
+                .await?,
             last_turn: platform.last_turn().await?,
         };
         platform.rollback().await?;

@@ -25,6 +25,7 @@ pub(super) async fn contents(
         report("plugins", versions),
         report("platform configuration", config),
         report("entities", entities),
+        report("audit", audit),
     ];
     reports.push(TableReport {
         tenant: None,
@@ -122,6 +123,22 @@ fn config(contents: &Contents) -> Summary {
         digest.start_row(2);
         digest.str(key);
         digest.str(value);
+    }
+    digest.finish()
+}
+
+fn audit(contents: &Contents) -> Summary {
+    let mut digest = Digest::default();
+    for entry in &contents.audit {
+        digest.start_row(8);
+        digest.value(&Value::Uuid(entry.id));
+        digest.time(entry.at);
+        digest.str(entry.by.as_str());
+        digest.str(&entry.action);
+        let plugin = entry.plugin.as_ref().map(|plugin| plugin.to_string());
+        for text in [&plugin, &entry.from, &entry.to, &entry.detail] {
+            digest.value(&text.clone().map_or(Value::Null, Value::Text));
+        }
     }
     digest.finish()
 }

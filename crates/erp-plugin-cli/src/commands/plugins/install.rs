@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use erp_plugin::{
     ErrorCode, HostError, HostFailure, InstallOptions, Manifest, PluginHost, PluginName, PluginSummary,
-    TenantId,
+    RollbackOptions, TenantId,
 };
 use serde_json::{Value as Json, json};
 
 use super::calling;
 use crate::commands::target::Target;
+use crate::exit::Exit;
 use crate::{input, output};
 
 /// What these commands are about.
@@ -41,10 +42,13 @@ pub(super) struct Install {
 /// Have another version of an installed plugin run
 ///
 /// As `schema plan` says, its tables become what the version declares, or nothing is done. Then its init is called where it
-/// is enabled. Calls that have begun end on the version before.
+/// is enabled, and a tenant goes to the version with that. Where init fails the version that the tenant had goes on, if it
+/// can work on the tables, and else the plugin is disabled there: notes say so, the exit code is 4, and the same command
+/// tries it again. Calls that have begun end on the version before.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
+  erp-plugin plugins upgrade inventory-0.2.component.wasm --tenant acme --db erp.db
   erp-plugin plugins upgrade inventory-0.2.component.wasm --consent inventory.item.discontinued --db erp.db")]
 pub(super) struct Upgrade {
     /// The component, a .component.wasm file
@@ -56,6 +60,10 @@ pub(super) struct Upgrade {
     /// Grant all that the manifest asks for; without it a version gets no rights that the one before it has not
     #[arg(long)]
     accept_rights: bool,
+    /// Try it in this tenant alone, while the version that is active goes on in the others; may be given several times. An
+    /// upgrade without tenants ends the trial
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<TenantId>,
     #[command(flatten)]
     pub(super) target: Target,
 }
@@ -79,6 +87,9 @@ pub(super) struct Rollback {
     /// What may go out of sight, as the error names it; may be given several times
     #[arg(long, value_name = "ENTITY[.FIELD]")]
     consent: Vec<String>,
+    /// In this tenant alone: back to the version that is active, unless one is given; may be given several times
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<TenantId>,
     #[command(flatten)]
     pub(super) target: Target,
 }
@@ -101,8 +112,8 @@ pub(super) async fn install(target: &Target, arguments: &Install) -> Result<()> 
     tell(target.json, &installed, None)
 }
 
-pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<()> {
-    let Upgrade { file, consent, accept_rights, .. } = arguments;
+pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<Exit> {
+    let Upgrade { file, consent, accept_rights, tenant: tenants, .. } = arguments;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, None)?;
     let host = calling(&target.database.existing(WHAT)?).await?;
@@ -111,16 +122,17 @@ pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<()> 
             "no plugin {name} is installed; `erp-plugin plugins install` does that"
         )));
     }
-    let (installed, from) = put(&host, file, consent, *accept_rights).await?;
-    tell(target.json, &installed, from.as_deref())
+    let (installed, from) = put(&host, file, consent, *accept_rights, tenants).await?;
+    tell_of(target.json, &installed, from.as_deref(), tenants)
 }
 
-pub(super) async fn rollback(target: &Target, arguments: &Rollback) -> Result<()> {
-    let Rollback { plugin, to, consent, .. } = arguments;
+pub(super) async fn rollback(target: &Target, arguments: &Rollback) -> Result<Exit> {
+    let Rollback { plugin, to, consent, tenant: tenants, .. } = arguments;
     let host = calling(&target.database.existing(WHAT)?).await?;
     let from = version_of(&host, plugin);
-    let installed = host.rollback(plugin.as_str(), to.clone(), consent.clone()).await?;
-    tell(target.json, &installed, from.as_deref())
+    let options = RollbackOptions { consent: consent.clone(), tenants: tenants.clone() };
+    let installed = host.rollback(plugin.as_str(), to.clone(), options).await?;
+    tell_of(target.json, &installed, from.as_deref(), tenants)
 }
 
 /// Installs a component in the place of whatever version runs; returns that version.
@@ -129,10 +141,12 @@ pub(in crate::commands) async fn put(
     file: &Path,
     consent: &[String],
     accept_rights: bool,
+    tenants: &[TenantId],
 ) -> Result<(PluginSummary, Option<String>)> {
     let component = input::component(file)?;
     let mut options = input::install_options(file, &component, None)?;
     options.consent = consent.to_vec();
+    options.tenants = tenants.to_vec();
     if accept_rights {
         options.granted = manifest(&component)?.map(|manifest| manifest.capabilities);
     }
@@ -140,6 +154,19 @@ pub(in crate::commands) async fn put(
     let installed = host.install(component, options).await.with_context(|| file.display().to_string())?;
     let from = before.iter().find(|own| own.name == installed.name).map(|own| own.version.to_string());
     Ok((installed, from))
+}
+
+/// Says which version runs, in the place of which, and where.
+fn tell_of(json: bool, installed: &PluginSummary, from: Option<&str>, tenants: &[TenantId]) -> Result<Exit> {
+    let exit = if installed.not_in.is_empty() { Exit::Done } else { Exit::SomeRefused };
+    if json || tenants.is_empty() {
+        tell(json, installed, from)?;
+        return Ok(exit);
+    }
+    installed.notes.iter().for_each(|note| output::note(note));
+    let (name, to) = (&installed.name, &installed.version);
+    output::print(&format!("{name} {to} runs in {}\n", super::listed(tenants)))?;
+    Ok(exit)
 }
 
 /// Says which version runs, and in the place of which.
@@ -151,6 +178,7 @@ pub(in crate::commands) fn tell(json: bool, installed: &PluginSummary, from: Opt
             "from": from,
             "to": to,
             "notes": installed.notes,
+            "not_in": installed.not_in.iter().map(TenantId::as_str).collect::<Vec<_>>(),
         }));
     }
     installed.notes.iter().for_each(|note| output::note(note));

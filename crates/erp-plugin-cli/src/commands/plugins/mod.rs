@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use erp_plugin::limits::Limits;
-use erp_plugin::{Clock as _, HostError, PluginHost, PluginName, SystemClock, TenantId, portable};
+use erp_plugin::{
+    AuditFilter, Clock as _, HostError, PluginHost, PluginName, SystemClock, TenantId, portable,
+};
 use serde_json::{Value as Json, json};
 
+use super::audit;
 use super::target::Target;
 use crate::database::Database;
 use crate::exit::Exit;
@@ -32,6 +35,7 @@ Examples:
   erp-plugin plugins install inventory.component.wasm --tenant acme --db erp.db
   erp-plugin plugins list --db erp.db
   erp-plugin plugins rollback inventory --db erp.db
+  erp-plugin plugins history inventory --db erp.db
   erp-plugin plugins disable inventory --tenant acme --db erp.db
   erp-plugin plugins archive inventory -o inventory.export --db erp.db
   erp-plugin plugins purge inventory --confirm inventory --db erp.db")]
@@ -60,6 +64,7 @@ Example:
 Example:
   erp-plugin plugins disable inventory --tenant acme --db erp.db")]
     Disable(Activation),
+    History(History),
     Archive(Archive),
     Purge(Purge),
 }
@@ -70,6 +75,25 @@ Example:
 Example:
   erp-plugin plugins list --db erp.db")]
 struct List {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Show what was done about a plugin, by whom and when, the newest first
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  erp-plugin plugins history inventory --db erp.db")]
+struct History {
+    /// The plugin
+    #[arg(value_name = "PLUGIN")]
+    plugin: PluginName,
+    /// Only in this tenant
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<TenantId>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
     #[command(flatten)]
     target: Target,
 }
@@ -158,6 +182,7 @@ impl Arguments {
             Verb::Rollback(arguments) => &arguments.target,
             Verb::Uninstall(arguments) => &arguments.target,
             Verb::Enable(arguments) | Verb::Disable(arguments) => &arguments.target,
+            Verb::History(arguments) => &arguments.target,
             Verb::Archive(arguments) => &arguments.target,
             Verb::Purge(arguments) => &arguments.target,
         }
@@ -172,8 +197,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target();
     match &arguments.verb {
         Verb::Install(arguments) => install::install(target, arguments).await?,
-        Verb::Upgrade(arguments) => install::upgrade(target, arguments).await?,
-        Verb::Rollback(arguments) => install::rollback(target, arguments).await?,
+        Verb::Upgrade(arguments) => return install::upgrade(target, arguments).await,
+        Verb::Rollback(arguments) => return install::rollback(target, arguments).await,
+        Verb::History(History { plugin, tenant, limit, .. }) => {
+            let (tenant, plugin) = (tenant.clone(), Some(plugin.clone()));
+            let filter = AuditFilter { tenant, plugin, limit: *limit, ..AuditFilter::default() };
+            audit::show(target, WHAT, filter).await?;
+        }
         Verb::Uninstall(Uninstall { plugin, .. }) => install::uninstall(target, plugin).await?,
         Verb::List(_) => {
             let states = target.host(WHAT).await?.plugin_states().await?;

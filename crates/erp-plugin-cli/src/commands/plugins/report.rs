@@ -1,5 +1,6 @@
 //! What the commands about plugins print.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use erp_plugin::portable::Contents;
@@ -21,7 +22,7 @@ pub(super) fn table(states: &[PluginState]) -> String {
         .iter()
         .map(|state| {
             let version = state.active.as_ref().map_or_else(|| "archived".to_owned(), ToString::to_string);
-            [state.name.to_string(), version, tenants(&state.enabled_in)]
+            [state.name.to_string(), version, format!("{}{}", tenants(&state.enabled_in), elsewhere(state))]
         })
         .collect();
     let width = |column: usize, heading: &str| {
@@ -36,12 +37,22 @@ pub(super) fn table(states: &[PluginState]) -> String {
     text
 }
 
+/// Where other versions run.
+fn elsewhere(state: &PluginState) -> String {
+    let mut versions: BTreeMap<&semver::Version, Vec<TenantId>> = BTreeMap::new();
+    for (tenant, version) in &state.elsewhere {
+        versions.entry(version).or_default().push(tenant.clone());
+    }
+    versions.iter().map(|(version, own)| format!("; {version} in {}", tenants(own))).collect()
+}
+
 pub(super) fn state_json(state: &PluginState) -> Json {
     json!({
         "plugin": state.name.as_str(),
         "version": state.active.as_ref().map(ToString::to_string),
         "versions": state.versions.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "enabled_in": names(&state.enabled_in),
+        "elsewhere": state.elsewhere.iter().map(|(tenant, version)| json!({ "tenant": tenant.as_str(), "version": version.to_string() })).collect::<Vec<_>>(),
     })
 }
 
