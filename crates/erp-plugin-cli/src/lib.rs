@@ -21,6 +21,7 @@ mod identity;
 mod input;
 mod output;
 mod progress;
+mod settings;
 mod values;
 
 use std::process::ExitCode;

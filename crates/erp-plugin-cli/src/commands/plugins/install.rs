@@ -11,6 +11,8 @@ use serde_json::{Value as Json, json};
 
 use super::calling;
 use crate::commands::target::Target;
+use crate::database::Database;
+use crate::settings::Settings;
 use crate::{input, output};
 
 /// What these commands are about.
@@ -83,11 +85,11 @@ pub(super) struct Rollback {
     pub(super) target: Target,
 }
 
-pub(super) async fn install(target: &Target, arguments: &Install) -> Result<()> {
+pub(super) async fn install(settings: &Settings, target: &Target, arguments: &Install) -> Result<()> {
     let Install { file, tenant: tenants, name, .. } = arguments;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, name.clone())?;
-    let host = calling(&target.database.kept(WHAT)?).await?;
+    let host = calling(settings, &Database::kept(settings, WHAT)?).await?;
     if let (name, Some(present)) = present(&host, &component, &options)? {
         bail!(HostError::new(
             ErrorCode::AlreadyExists,
@@ -101,11 +103,11 @@ pub(super) async fn install(target: &Target, arguments: &Install) -> Result<()> 
     tell(target.json, &installed, None)
 }
 
-pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<()> {
+pub(super) async fn upgrade(settings: &Settings, target: &Target, arguments: &Upgrade) -> Result<()> {
     let Upgrade { file, consent, accept_rights, .. } = arguments;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, None)?;
-    let host = calling(&target.database.existing(WHAT)?).await?;
+    let host = calling(settings, &Database::existing(settings, WHAT)?).await?;
     if let (name, None) = present(&host, &component, &options)? {
         bail!(HostError::not_found(format!(
             "no plugin {name} is installed; `erp-plugin plugins install` does that"
@@ -115,9 +117,9 @@ pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<()> 
     tell(target.json, &installed, from.as_deref())
 }
 
-pub(super) async fn rollback(target: &Target, arguments: &Rollback) -> Result<()> {
+pub(super) async fn rollback(settings: &Settings, target: &Target, arguments: &Rollback) -> Result<()> {
     let Rollback { plugin, to, consent, .. } = arguments;
-    let host = calling(&target.database.existing(WHAT)?).await?;
+    let host = calling(settings, &Database::existing(settings, WHAT)?).await?;
     let from = version_of(&host, plugin);
     let installed = host.rollback(plugin.as_str(), to.clone(), consent.clone()).await?;
     tell(target.json, &installed, from.as_deref())
@@ -163,8 +165,8 @@ pub(in crate::commands) fn tell(json: bool, installed: &PluginSummary, from: Opt
 }
 
 /// Takes a plugin out of use, and keeps what it has in the database.
-pub(super) async fn uninstall(target: &Target, plugin: &PluginName) -> Result<()> {
-    let archived = target.host(WHAT).await?.archive(plugin.as_str()).await?;
+pub(super) async fn uninstall(settings: &Settings, target: &Target, plugin: &PluginName) -> Result<()> {
+    let archived = target.host(settings, WHAT).await?.archive(plugin.as_str()).await?;
     let version = archived.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
     let answer: Json = json!({
         "uninstalled": plugin.as_str(),
