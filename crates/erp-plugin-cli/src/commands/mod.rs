@@ -38,7 +38,9 @@ use crate::{exit, output};
     name = "erp-plugin",
     version,
     arg_required_else_help = true,
-    after_help = "Begin with `erp-plugin demo`, then `erp-plugin run --help`."
+    after_help = "\
+What flags say can stand in erp-plugin.toml or the environment: `erp-plugin config show`.
+Begin with `erp-plugin demo`, then `erp-plugin run --help`."
 )]
 struct Arguments {
     #[command(subcommand)]

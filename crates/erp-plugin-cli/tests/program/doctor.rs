@@ -11,6 +11,7 @@ use crate::program::{Running, erp_plugin, erp_plugin_in, plugin};
 on_every_backend! {
     a_healthy_database_has_no_problem
     a_damaged_component_is_found
+    a_component_that_this_host_does_not_load_is_a_problem
     dead_letters_are_a_problem
     a_version_that_a_tenant_was_not_told_of_is_a_problem_and_a_suspended_tenant_a_warning
     a_worker_that_was_killed_is_a_problem
@@ -120,6 +121,18 @@ fn a_damaged_component_is_found(place: &Place) {
             "the component of test-sample 0.1.0 is damaged: its bytes have another hash -> install another version, \
           erp-plugin plugins upgrade FILE, or restore a backup"
         ]
+    );
+}
+
+fn a_component_that_this_host_does_not_load_is_a_problem(place: &Place) {
+    place.install("acme");
+    let problems = place.doctor_with(&[("ERP_PLUGIN_LIMITS_MEMORY", "64KiB")], &[]).problems();
+    assert!(
+        problems.len() == 1
+            && problems[0].starts_with("test-sample 0.1.0 does not load in this host: ")
+            && problems[0].contains("of memory, 0 MiB are allowed")
+            && problems[0].ends_with("or erp-plugin plugins rollback test-sample"),
+        "{problems:?}"
     );
 }
 
@@ -264,12 +277,30 @@ fn a_role_that_lacks_a_right_and_an_open_wall_are_problems() {
 }
 
 #[test]
+fn a_component_that_is_missing_and_tables_of_another_version_are_problems() {
+    let Some(place) = Place::on_server() else { return };
+    place.install("acme");
+    place.on_the_server("UPDATE erp_plugin.components SET hash = '\\x00'");
+    place.on_the_server(
+        "UPDATE erp_plugin.plugin_versions SET manifest =
+             convert_to(replace(convert_from(manifest, 'UTF8'), '\"quantity\"', '\"quantum\"'), 'UTF8')",
+    );
+    let problems = place.doctor().problems();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("the component of test-sample 0.1.0 is missing -> "), "{problems:?}");
+    assert!(
+        problems[1].starts_with("the tables of test-sample are not as 0.1.0 declares them"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn a_server_that_is_not_there_is_a_problem_and_its_password_is_not_shown() {
     if Place::on_server().is_none() {
         return;
     }
     let done = erp_plugin(["doctor", "--db", "postgres://erp:hidden@127.0.0.1:1/erp?connect_timeout=2"]);
     assert_eq!(done.code, Some(4), "{done:?}");
-    assert!(done.stdout.contains("problem database: connect: erp@127.0.0.1:1/erp"), "{done:?}");
+    assert!(done.stdout.contains(": erp@127.0.0.1:1/erp: "), "{done:?}");
     assert!(!done.stdout.contains("hidden") && !done.stderr.contains("hidden"), "{done:?}");
 }

@@ -135,5 +135,5 @@ fn the_limits_are_those_of_the_host() {
 fn without_a_command_the_help_is_shown() {
     let done = erp_plugin([""; 0]);
     assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""));
-    assert!(done.stderr.contains("Usage: erp-plugin <COMMAND>"), "{done:?}");
+    assert!(done.stderr.contains("Usage: erp-plugin [OPTIONS] <COMMAND>"), "{done:?}");
 }

@@ -64,7 +64,7 @@ mod sqlite {
                     findings.warning(
                         AREA,
                         format!("every user of this machine may open {shown} (mode {:o})", found.mode),
-                        format!("chmod o= {shown} {shown}-wal {shown}-shm"),
+                        format!("chmod o= {shown}*"),
                     );
                 }
                 is_sound
@@ -123,9 +123,10 @@ mod sqlite {
         }
     }
 
-    /// Whole mebibytes are enough to know.
+    /// Three digits or so are enough to know.
     fn size_of(bytes: u64) -> String {
-        size_text(if bytes < 1 << 20 { bytes } else { bytes >> 20 << 20 })
+        let unit = [1 << 30, 1 << 20, 1 << 10].into_iter().find(|unit| bytes >= 10 * unit).unwrap_or(1);
+        size_text(bytes / unit * unit)
     }
 }
 

@@ -79,7 +79,7 @@ async fn look_at_plugins(host: &PluginHost, suspended: &[TenantId], findings: &m
             ComponentHealth::Refused(why) => findings.problem(
                 AREA,
                 format!("{name} {version} does not load in this host: {why}"),
-                format!("build it for this host: erp-plugin plugins upgrade FILE; or erp-plugin plugins rollback {name}"),
+                format!("give it what it needs in `[caps]`, or build it for this host: erp-plugin plugins upgrade FILE; or erp-plugin plugins rollback {name}"),
             ),
         }
         if !tables_are_current {
