@@ -1,6 +1,6 @@
 //! What the operator has set: on the command line, in the environment, in `erp-plugin.toml`, in this order.
 //!
-//! One [`table`] of settings says what there is. [`Options`] holds the values as the host takes them, [`file`] reads what
+//! One table of settings says what there is. [`Options`] holds the values as the host takes them, [`file`] reads what
 //! a file says, [`flags`] gives commands their flags. Whoever runs a command passes [`Settings`] down; nothing below asks
 //! the environment.
 
