@@ -1,38 +1,34 @@
-//! Which database a command works on: `--db`, and for Postgres `--migration-url`.
+//! Which database a command works on: the setting `database`, and for Postgres `migration-url`.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use erp_plugin::{HostError, StorageUrl};
 
-/// Where the URL of the tables' owner is looked for when no option names it.
-const MIGRATION_URL: &str = "ERP_PLUGIN_MIGRATION_URL";
-/// Where the database is looked for when no option names it.
-const DATABASE: &str = "ERP_PLUGIN_DB";
+use crate::settings::{self, Group, Settings};
 
-/// The options of every command that works on a database.
-#[derive(clap::Args, Clone, Default)]
-pub(crate) struct Arguments {
-    /// The database: a file, which is made if it is not there, or a URL such as postgres://erp@db.example/erp
-    #[arg(long = "db", value_name = "FILE|URL")]
-    database: Option<String>,
-    #[command(flatten)]
-    owner: Owner,
+/// The flags of every command that works on a database.
+pub(crate) type Flags = settings::Flags<Both>;
+/// The flag of a command that names its databases otherwise.
+pub(crate) type OwnerFlag = settings::Flags<Owner>;
+
+/// The database, and who owns the tables where that is somebody else.
+#[derive(Clone)]
+pub(crate) struct Both;
+
+/// Who owns the tables.
+#[derive(Clone)]
+pub(crate) struct Owner;
+
+impl Group for Both {
+    fn has(flag: &str) -> bool {
+        flag == "db" || Owner::has(flag)
+    }
 }
 
-/// Who owns the tables, where that is somebody else.
-#[derive(clap::Args, Clone, Default)]
-pub(crate) struct Owner {
-    /// For Postgres: the URL of a user who may act as the owner of the tables [env: ERP_PLUGIN_MIGRATION_URL]
-    #[arg(long, value_name = "URL")]
-    migration_url: Option<String>,
-}
-
-impl Owner {
-    /// The URL that an option names, or the environment.
-    pub(crate) fn url(&self) -> Option<String> {
-        self.migration_url.clone().or_else(|| variable(MIGRATION_URL))
+impl Group for Owner {
+    fn has(flag: &str) -> bool {
+        flag == "migration-url"
     }
 }
 
@@ -47,28 +43,28 @@ pub(crate) enum Database {
     Postgres { url: String, migration_url: Option<String> },
 }
 
-impl Arguments {
-    /// The database that is named by an option, or by the environment.
-    pub(crate) fn database(&self) -> Result<Option<Database>> {
-        let named = self.database.clone().or_else(|| variable(DATABASE));
-        named.map(|named| Database::parse(&named, self.migration_url())).transpose()
+impl Database {
+    /// The database that is set, if one is.
+    pub(crate) fn set(settings: &Settings) -> Result<Option<Self>> {
+        let options = &settings.options;
+        options.database.as_deref().map(|named| Self::parse(named, options.migration_url.clone())).transpose()
     }
 
     /// The database, or one in memory, where there is such a thing.
-    pub(crate) fn database_or_memory(&self) -> Result<Database> {
+    pub(crate) fn set_or_memory(settings: &Settings) -> Result<Self> {
         if cfg!(feature = "sqlite") {
-            Ok(self.database()?.unwrap_or(Database::Memory))
+            Ok(Self::set(settings)?.unwrap_or(Self::Memory))
         } else {
-            self.required()
+            Self::required(settings)
         }
     }
 
     /// The database, for a command that is about what is in it.
-    pub(crate) fn required(&self) -> Result<Database> {
-        match self.database()? {
+    pub(crate) fn required(settings: &Settings) -> Result<Self> {
+        match Self::set(settings)? {
             Some(database) => Ok(database),
             None => bail!(HostError::invalid(format!(
-                "no database is named; give --db {}, or set {DATABASE}",
+                "no database is named; give --db {}, or set ERP_PLUGIN_DB, or `database` in erp-plugin.toml",
                 if cfg!(feature = "sqlite") {
                     "FILE or postgres://HOST/DATABASE"
                 } else {
@@ -79,9 +75,9 @@ impl Arguments {
     }
 
     /// The database, for a command about something that one in memory cannot have.
-    pub(crate) fn kept(&self, what: &str) -> Result<Database> {
-        match self.required()? {
-            Database::Memory => {
+    pub(crate) fn kept(settings: &Settings, what: &str) -> Result<Self> {
+        match Self::required(settings)? {
+            Self::Memory => {
                 bail!(HostError::invalid(format!("a database in memory has no {what}; give a file or a URL")))
             }
             database => Ok(database),
@@ -89,26 +85,15 @@ impl Arguments {
     }
 
     /// The same, where opening it must not make it.
-    pub(crate) fn existing(&self, what: &str) -> Result<Database> {
-        let database = self.kept(what)?;
+    pub(crate) fn existing(settings: &Settings, what: &str) -> Result<Self> {
+        let database = Self::kept(settings, what)?;
         database.must_be_there()?;
         Ok(database)
     }
 
-    /// The URL of the owner of the tables.
-    pub(crate) fn migration_url(&self) -> Option<String> {
-        self.owner.url()
-    }
-}
-
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-impl Database {
     /// Reads a file's path, or a URL.
     pub(crate) fn parse(named: &str, migration_url: Option<String>) -> Result<Self> {
-        if named.starts_with("postgres:") || named.starts_with("postgresql:") {
+        if is_postgres(named) {
             return Ok(Self::Postgres { url: named.to_owned(), migration_url });
         }
         Ok(match named.strip_prefix("sqlite:").unwrap_or(named) {
@@ -155,6 +140,71 @@ impl Database {
     }
 }
 
+/// Whether this is a URL of Postgres.
+pub(crate) fn is_postgres(named: &str) -> bool {
+    named.starts_with("postgres:") || named.starts_with("postgresql:")
+}
+
+/// What is wrong with a URL of Postgres, as far as this program knows; the URL is not in it.
+#[cfg(feature = "postgres")]
+pub(crate) fn check_postgres(url: &str) -> Result<(), String> {
+    erp_plugin::postgres::PostgresOptions::from_url(url).map(drop).map_err(|error| error.to_string())
+}
+
+/// Of one that was built without it there is nothing to know.
+#[cfg(not(feature = "postgres"))]
+pub(crate) fn check_postgres(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+/// A database as seen from a folder, where it is a file that is named from there.
+pub(crate) fn seen_from(folder: &Path, named: String) -> String {
+    let (scheme, file) = match named.strip_prefix("sqlite:") {
+        Some(file) => ("sqlite:", file),
+        None => ("", named.as_str()),
+    };
+    match (is_postgres(&named) || file == ":memory:", folder.join(file).to_str()) {
+        (false, Some(path)) => format!("{scheme}{path}"),
+        _ => named,
+    }
+}
+
+/// The options of a URL that tell nothing that is secret.
+const SHOWN_OPTIONS: [&str; 8] = [
+    "application_name",
+    "connect_timeout",
+    "host",
+    "pool_size",
+    "port",
+    "sslmode",
+    "sslrootcert",
+    "target_session_attrs",
+];
+
+/// A database as it may be shown: without a password, and without options that might be one.
+pub(crate) fn shown(named: &str) -> String {
+    let Some((scheme, rest)) = named.split_once("://").filter(|_| is_postgres(named)) else {
+        return named.to_owned();
+    };
+    // A password may hold anything, if it was not written as it should have been.
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, rest),
+    };
+    let user = user.map(|user| match user.split_once([':', '/', '?']) {
+        Some((name, _)) => format!("{name}:***@"),
+        None => format!("{user}@"),
+    });
+    let (place, query) = place.split_once('?').unwrap_or((place, ""));
+    let options = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+        if SHOWN_OPTIONS.contains(&name) { pair.to_owned() } else { "***".to_owned() }
+    });
+    let options = options.collect::<Vec<_>>().join("&");
+    let mark = if options.is_empty() { "" } else { "?" };
+    format!("{scheme}://{}{place}{mark}{options}", user.unwrap_or_default())
+}
+
 fn utf8(path: &Path) -> Result<&str, HostError> {
     path.to_str().ok_or_else(|| {
         HostError::invalid(format!("{} is not UTF-8; name the database otherwise", path.display()))
@@ -189,5 +239,20 @@ mod tests {
         assert!(kind("").is_err() && kind("sqlite:").is_err());
         let error = kind("mysql://u:secret@h/d").unwrap_err();
         assert!(error.contains("no URL of a database") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_not_shown_however_it_was_written() {
+        for (url, expected) in [
+            ("erp.db", "erp.db"),
+            ("postgres://erp@h/d?sslmode=require", "postgres://erp@h/d?sslmode=require"),
+            ("postgres://erp:secret@h:5432/d", "postgres://erp:***@h:5432/d"),
+            ("postgres://erp:a@secret@h/d", "postgres://erp:***@h/d"),
+            ("postgres://erp:a/b?secret@h/d", "postgres://erp:***@h/d"),
+            ("postgresql://h/d?user=erp&password=secret&pool_size=4", "postgresql://h/d?***&***&pool_size=4"),
+            ("postgres://h/d?p%61ssword=secret", "postgres://h/d?***"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     HandlerError,
     /// Some of the records were refused; the others are in.
     SomeRefused,
+    /// Something was looked at and is not as it must be.
+    Unhealthy,
     /// The plugin was stopped.
     Stopped,
 }
@@ -31,7 +33,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Refused => 3,
-            Exit::HandlerError | Exit::SomeRefused => 4,
+            Exit::HandlerError | Exit::SomeRefused | Exit::Unhealthy => 4,
             Exit::Stopped => 5,
         })
     }

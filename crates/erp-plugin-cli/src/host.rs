@@ -8,54 +8,60 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use erp_plugin::{
-    Alter, Altered, CodeCache, ErrorKind, Limits, PlatformScope, PlatformTransaction, PluginHost,
-    PluginHostBuilder, ProcessCompiler, Storage, StorageError, StorageResult, SystemClock, SystemIds,
-    TenantScope, Transaction, TransactionOptions, UserId, evolution::Step, random_key,
+    Alter, Altered, CodeCache, ErrorKind, PlatformScope, PlatformTransaction, PluginHost, PluginHostBuilder,
+    ProcessCompiler, Storage, StorageError, StorageResult, SystemClock, SystemIds, TenantScope, Transaction,
+    TransactionOptions, UserId, evolution::Step, random_key,
 };
 
 use crate::database::Database;
 use crate::output;
+use crate::settings::{Options, Settings};
 
 /// What the hidden command is called that compiles in a process of its own.
 pub(crate) const COMPILE_WORKER: &str = "compile-worker";
 
-/// How a host is to be put together.
-pub(crate) struct HostOptions<'a> {
-    /// The database.
-    pub(crate) database: &'a Database,
-    /// What an invocation may use, and the most that a plugin may ask for.
-    pub(crate) limits: Limits,
-    /// Whether native code is kept between starts.
-    pub(crate) code_cache: bool,
-}
-
-/// Opens the storage and begins a host on it.
-pub(crate) async fn builder(options: &HostOptions<'_>) -> Result<PluginHostBuilder> {
-    let builder = erp_plugin::host(options.database.url()?).await?;
-    compiling(builder, options.limits.clone(), options.code_cache)
+/// Opens the storage and begins a host on it, as it was set.
+pub(crate) async fn builder(settings: &Settings, database: &Database) -> Result<PluginHostBuilder> {
+    let builder = erp_plugin::host(database.url()?).await?;
+    as_set(builder, settings, settings.options.code_cache)
 }
 
 /// Begins a host for a command that calls no plugin: nothing is compiled, so nothing is kept of it.
-pub(crate) async fn without_calls(database: &Database, limits: Limits) -> Result<PluginHostBuilder> {
-    builder(&HostOptions { database, limits, code_cache: false }).await
+pub(crate) async fn without_calls(settings: &Settings, database: &Database) -> Result<PluginHostBuilder> {
+    let builder = erp_plugin::host(database.url()?).await?;
+    as_set(builder, settings, false)
 }
 
 /// Begins a host that has no storage, for a command that is about a component alone.
-pub(crate) fn without_storage(code_cache: bool) -> Result<PluginHostBuilder> {
+pub(crate) fn without_storage(settings: &Settings) -> Result<PluginHostBuilder> {
     let builder =
         PluginHost::builder(Arc::new(NoStorage), Arc::new(SystemClock), Arc::new(SystemIds::default()));
-    compiling(builder, Limits::default(), code_cache)
+    as_set(builder, settings, settings.options.code_cache)
 }
 
-fn compiling(builder: PluginHostBuilder, limits: Limits, code_cache: bool) -> Result<PluginHostBuilder> {
+fn as_set(builder: PluginHostBuilder, settings: &Settings, code_cache: bool) -> Result<PluginHostBuilder> {
+    let Options { worker, retry, tenant, quarantine, limits, caps, .. } = settings.options.clone();
     let program = env::current_exe().context("this program does not know where it lies")?;
-    let memory = limits.memory.to_string();
-    let builder = builder.acting_as(operator()?);
-    let builder =
-        builder.limits(limits).compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));
-    Ok(match code_cache.then(open_code_cache).flatten() {
-        Some(cache) => builder.code_cache(cache),
-        None => builder,
+    let memory = caps.memory.to_string();
+    let builder = builder
+        .limits(limits)
+        .limit_caps(caps)
+        .retry_caps(retry)
+        .tenant_limits(tenant)
+        .worker(worker)
+        .quarantine(quarantine)
+        .acting_as(operator()?)
+        .compiler(ProcessCompiler::new(program, [COMPILE_WORKER, memory.as_str()]));
+    if !code_cache {
+        return Ok(builder);
+    }
+    Ok(match open_code_cache() {
+        Ok(cache) => builder.code_cache(cache),
+        // Without one everything works, only slower.
+        Err(why) => {
+            output::warning(&format!("compiled code is not kept: {why}"));
+            builder
+        }
     })
 }
 
@@ -103,18 +109,17 @@ impl Storage for NoStorage {
     }
 }
 
-/// The cache of native code, with the key that seals it outside of it. Without one everything works, only slower.
-fn open_code_cache() -> Option<CodeCache> {
+/// The cache of native code, with the key that seals it outside of it; or why there can be none.
+pub(crate) fn open_code_cache() -> Result<CodeCache, String> {
     let folder = |variable: &str, below_home: &str| -> Option<PathBuf> {
         let given = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         Some(given.or_else(|| Some(env::home_dir()?.join(below_home)))?.join("erp-plugin"))
     };
-    let opened = match (folder("XDG_CACHE_HOME", ".cache"), folder("XDG_STATE_HOME", ".local/state")) {
+    match (folder("XDG_CACHE_HOME", ".cache"), folder("XDG_STATE_HOME", ".local/state")) {
         (Some(cache), Some(state)) => {
             CodeCache::open(&cache.join("code"), &state.join("code-cache.key"), random_key)
                 .map_err(|error| error.to_string())
         }
         _ => Err("there is no home folder; set XDG_CACHE_HOME and XDG_STATE_HOME".to_owned()),
-    };
-    opened.map_err(|why| output::warning(&format!("compiled code is not kept: {why}"))).ok()
+    }
 }

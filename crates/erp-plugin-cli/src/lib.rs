@@ -3,7 +3,7 @@
 //!
 //! A composition root: here the facade gets its backend (Cargo features), its compiler (a child process, since a
 //! component is code that nobody trusts), its code cache and its limits. What a command means stands in
-//! `commands/`, one file each; what they share, beside it. The [`demo`] is public, so that a test can run it on a
+//! `commands/`, one file each; what they share, beside it; what an operator has set, in `settings/`. The [`demo`] is public, so that a test can run it on a
 //! storage that was tampered with and see a figure change.
 //!
 //! Rules of every command: results go to standard output, everything else to standard error; with `--json` standard
@@ -21,6 +21,7 @@ mod identity;
 mod input;
 mod output;
 mod progress;
+mod settings;
 mod values;
 
 use std::process::ExitCode;

@@ -18,7 +18,8 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// What is there for completeness.
 pub(crate) const FAINT: Style = Style::new().dimmed();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// What works, and somebody should know of.
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Text in a style.
 pub(crate) fn styled(style: Style, text: impl std::fmt::Display) -> String {

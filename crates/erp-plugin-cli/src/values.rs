@@ -5,30 +5,43 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
-const DURATIONS: [(&str, u64); 3] = [("ms", 1), ("s", 1_000), ("m", 60_000)];
 
 /// Reads `64MiB`, `512 KiB` or a number of bytes.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     amount(text, &SIZES, 1).ok_or_else(|| "write it as 64MiB, 512KiB or a number of bytes".to_owned())
 }
 
-/// Reads `500ms`, `2s` or `1m`, at least a millisecond.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    amount(text, &DURATIONS, 1)
-        .filter(|_| !text.trim().ends_with(|last: char| last.is_ascii_digit()))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "write it as 500ms, 2s or 1m".to_owned())
+/// A size as [`size`] reads it.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let whole = |(unit, factor): &(&str, u64)| {
+        (*factor > 1 && bytes > 0 && bytes.is_multiple_of(*factor))
+            .then(|| format!("{}{unit}", bytes / factor))
+    };
+    SIZES.iter().rev().find_map(whole).unwrap_or_else(|| bytes.to_string())
+}
+
+/// Reads a whole number, in which `_` may set digits apart.
+pub(crate) fn number(text: &str) -> Option<u64> {
+    text.trim().replace('_', "").parse().ok()
+}
+
+/// Reads `500ms`, `1m 30s` or `7d`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}
+
+/// A length of time in its largest whole unit, as [`duration`] reads it.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    const UNITS: [(&str, u128); 4] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let milliseconds = duration.as_millis();
+    let whole = UNITS.iter().find(|(_, factor)| milliseconds.is_multiple_of(*factor) && milliseconds > 0);
+    match whole {
+        Some((unit, factor)) => format!("{}{unit}", milliseconds / factor),
+        None => format!("{milliseconds}ms"),
+    }
 }
 
 const AGES: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-
-/// Reads `90d`, `12h` or `5m`.
-pub(crate) fn age(text: &str) -> Result<Duration, String> {
-    amount(text, &AGES, 0)
-        .filter(|_| !text.trim().ends_with(|last: char| last.is_ascii_digit()))
-        .map(Duration::from_secs)
-        .ok_or_else(|| "write it as 90d, 12h or 5m".to_owned())
-}
 
 /// A moment: named, or so long before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,20 +116,21 @@ mod tests {
 
     #[test]
     fn durations_need_a_unit() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(duration("1m"), Ok(Duration::from_mins(1)));
-        for bad in ["", "2", "2h", "0s", "s"] {
-            assert!(duration(bad).is_err(), "{bad}");
+        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(duration("1m 30s"), Some(Duration::from_secs(90)));
+        assert_eq!(duration("7d"), Some(Duration::from_hours(7 * 24)));
+        for bad in ["", "2", "s", "-1d", "1 y2"] {
+            assert_eq!(duration(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn ages_need_a_unit() {
-        assert_eq!(age("7d"), Ok(Duration::from_hours(7 * 24)));
-        assert_eq!(age("90 s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "7", "d", "-1d", "500ms"] {
-            assert!(age(bad).is_err(), "{bad}");
+    fn what_is_written_is_read_as_the_same() {
+        for text in ["0ms", "250ms", "1500ms", "90s", "2m", "25h", "30d"] {
+            assert_eq!(duration_text(duration(text).unwrap()), text);
+        }
+        for text in ["1", "1000", "8KiB", "1025KiB", "64MiB", "2GiB"] {
+            assert_eq!(size_text(size(text).unwrap()), text);
         }
     }
 

@@ -1,11 +1,11 @@
 //! Events of every tenant, for whoever runs the platform: what became of them, dead letters, what is kept no longer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use erp_plugin_model::event::Delivery;
-use erp_plugin_model::{EventId, TenantId, UserId};
+use erp_plugin_model::{EventId, TenantId, UserId, WorkerId};
 use erp_plugin_storage::{
-    AuditEntry, Backlog, DeadLetter, DeadLetterFilter, DeliveryStatus, EventFilter, StoredEvent,
+    AuditEntry, Backlog, DeadLetter, DeadLetterFilter, DeliveryStatus, EventFilter, StoredEvent, WorkerState,
 };
 
 use crate::error::HostResult;
@@ -13,6 +13,8 @@ use crate::host::{Inner, PluginHost};
 
 /// Dead letters sent again or dropped, and events pruned, in one transaction.
 const BATCH: u32 = 500;
+/// How often workers are asked for a sign of life while they are watched.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Events of every tenant. Whether somebody may see them is for the caller to decide.
 pub struct Events<'h> {
@@ -98,6 +100,12 @@ impl<'h> Events<'h> {
             .await
     }
 
+    /// The workers that have streams in hand and give no sign of life for this long; the lease of the workers tells the dead
+    /// from those that are slow. Returns as soon as all that have anything have given one.
+    pub async fn silent_workers(&self, watched: Duration) -> HostResult<Vec<WorkerId>> {
+        self.host.run(|inner| async move { inner.silent_workers(watched).await }).await
+    }
+
     /// At most `limit` dead letters, the oldest event first, behind this delivery if one is given.
     pub async fn dead_letters(
         &self,
@@ -142,6 +150,25 @@ enum Settlement {
 }
 
 impl Inner {
+    async fn silent_workers(&self, watched: Duration) -> HostResult<Vec<WorkerId>> {
+        let begun = Instant::now();
+        let mut silent: Vec<WorkerState> = self.workers().await?;
+        silent.retain(|state| state.is_busy);
+        while !silent.is_empty() && begun.elapsed() < watched {
+            tokio::time::sleep(LOOK).await;
+            let now = self.workers().await?;
+            silent.retain(|seen| now.contains(seen));
+        }
+        Ok(silent.into_iter().map(|state| state.worker).collect())
+    }
+
+    async fn workers(&self) -> HostResult<Vec<WorkerState>> {
+        let mut platform = self.look_at_platform().await?;
+        let workers = platform.workers().await?;
+        platform.rollback().await?;
+        Ok(workers)
+    }
+
     async fn settle(
         &self,
         by: &UserId,

@@ -29,6 +29,7 @@ use crate::delivery::{
     DrainReport, Drainer, HandlerFuture, Received, Subscribed, WorkerHandle, WorkerOptions,
 };
 use crate::departure::{ArchivedPlugin, PluginState, PurgedPlugin};
+use crate::diagnosis::PluginHealth;
 use crate::edge::Records;
 use crate::error::HostResult;
 use crate::events::Events;
@@ -291,6 +292,12 @@ impl PluginHost {
     /// Every plugin that is or was installed, by name, with its versions and the tenants in which it is enabled.
     pub async fn plugin_states(&self) -> HostResult<Vec<PluginState>> {
         self.run(|inner| async move { inner.plugin_states().await }).await
+    }
+
+    /// Whether the version of each plugin that runs can do so, by name: its component is read, compared with its hash, and
+    /// loaded as for a call; nothing of it is run. Takes a transaction for each tenant in which a plugin is enabled.
+    pub async fn examine(&self) -> HostResult<Vec<PluginHealth>> {
+        self.run(|inner| async move { inner.examine().await }).await
     }
 
     /// Takes a plugin out of use: it is disabled in every tenant, no version of it runs, and its tables are kept under

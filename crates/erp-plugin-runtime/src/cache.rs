@@ -68,6 +68,14 @@ impl CodeCache {
         }
     }
 
+    /// Whether entries can be kept, which [`put`](Self::put) does not tell.
+    pub fn check(&self) -> io::Result<()> {
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let probe = self.folder.join(format!("{}-{number}.partial", std::process::id()));
+        fs::write(&probe, [0; SEAL_BYTES])?;
+        fs::remove_file(&probe)
+    }
+
     fn seal(&self, component: &[u8; 32], fingerprint: &[u8; 32], code: &[u8]) -> Option<Seal> {
         let mut seal = Seal::new_from_slice(&self.key).ok()?;
         seal.update(component);
@@ -146,6 +154,15 @@ mod tests {
         assert_eq!(cache.get(&[1; 32], &[2; 32]).as_deref(), Some(&b"code"[..]));
         assert_eq!(cache.get(&[1; 32], &[3; 32]), None);
         assert_eq!(cache.get(&[9; 32], &[2; 32]), None);
+    }
+
+    #[test]
+    fn whether_entries_can_be_kept_is_told() {
+        let (folder, cache) = cache();
+        cache.check().unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("code")).unwrap().count(), 0);
+        fs::remove_dir(folder.path().join("code")).unwrap();
+        assert!(cache.check().is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::found::{Found, dial, found, place};
 use crate::migrations::{MIGRATIONS, known};
 use crate::options::{InvalidUrl, PostgresOptions, Target, parse};
 
-pub use check::{Finding, check};
+pub use check::{Finding, check, clock};
 
 /// The oldest Postgres that has all that is used.
 const OLDEST: i32 = 140_000;

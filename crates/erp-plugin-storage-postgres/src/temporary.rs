@@ -30,6 +30,11 @@ impl TemporaryDatabase {
         Ok(Self { server: server.to_owned(), url: with_database(server, &name), name })
     }
 
+    /// Does something in it as the server's user: what a test needs that damages it.
+    pub async fn execute(&self, sql: &str) -> Result<(), SetupError> {
+        setup::execute(&self.url, "execute", sql).await
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -6,7 +6,7 @@
 //! Where to look first: `connection` says why connections are as they are, `writer` how several invocations share
 //! one commit, `pool` who gets a connection next, `session` what every statement passes through.
 //!
-//! [`backup()`] and [`restore`] work on files, beside whatever has them open.
+//! [`backup()`], [`restore`] and [`examine()`] work on files, beside whatever has them open.
 //!
 //! Needs a Tokio runtime with time enabled. On a multi-thread runtime (what a host has) commits and scans move other
 //! tasks off their thread first; on a current-thread runtime they make them wait.
@@ -37,6 +37,7 @@ mod erasure;
 mod error;
 mod events;
 mod evolution;
+mod examine;
 mod filter;
 mod history;
 mod journal;
@@ -79,6 +80,7 @@ use erp_plugin_storage::{
 };
 
 pub use crate::backup::{backup, restore};
+pub use crate::examine::{Examination, examine};
 pub use crate::options::{SqliteOptions, Synchronous};
 
 use crate::pool::Pool;

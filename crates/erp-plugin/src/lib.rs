@@ -35,11 +35,11 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    ArchivedPlugin, AuditFilter, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events,
+    ArchivedPlugin, AuditFilter, QuarantineOptions, RollbackOptions, ComponentHealth, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events,
     HandlerFuture, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep,
-    PluginHost, PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, QuarantineOptions,
-    Received, Records, Retention, RollbackOptions, SchemaPlan, SchemaStatus, TenantLimits, WorkerHandle,
-    WorkerOptions, WrittenRecord, plugin_name_from_file,
+    PluginHealth, PluginHost, PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, Received,
+    Records, Retention, SchemaPlan, SchemaStatus, TenantLimits, Unfinished, WorkerHandle, WorkerOptions,
+    WrittenRecord, plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,

@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 
 /// Show who did what about plugins, tenants, configuration and roles, the newest first
 ///
@@ -42,7 +43,7 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let Arguments { tenant, plugin, limit, target } = arguments;
     let filter = AuditFilter {
         tenant: tenant.clone(),
@@ -50,13 +51,13 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         limit: *limit,
         ..AuditFilter::default()
     };
-    show(target, "an audit trail", filter).await?;
+    show(settings, target, "an audit trail", filter).await?;
     Ok(Exit::Done)
 }
 
 /// Prints entries of a database; `what` is what one in memory has none of.
-pub(super) async fn show(target: &Target, what: &str, filter: AuditFilter) -> Result<()> {
-    let entries = target.host(what).await?.audit(filter).await?;
+pub(super) async fn show(settings: &Settings, target: &Target, what: &str, filter: AuditFilter) -> Result<()> {
+    let entries = target.host(settings, what).await?.audit(filter).await?;
     if target.json {
         return output::print_json(&json!({ "entries": entries.iter().map(entry_json).collect::<Vec<_>>() }));
     }

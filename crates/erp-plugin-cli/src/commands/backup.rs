@@ -7,6 +7,7 @@ use erp_plugin::HostError;
 
 use crate::database::{self, Database};
 use crate::exit::Exit;
+use crate::settings::Settings;
 
 /// Copy a database of SQLite's into a new file, while hosts work on it
 ///
@@ -17,7 +18,7 @@ Examples:
   erp-plugin backup --db erp.db backup-2026-01-31.db")]
 pub(crate) struct BackupArguments {
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// The file to make
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -33,7 +34,7 @@ Examples:
   erp-plugin restore --db erp.db backup-2026-01-31.db --force")]
 pub(crate) struct RestoreArguments {
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// The backup
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -42,20 +43,20 @@ pub(crate) struct RestoreArguments {
     force: bool,
 }
 
-pub(crate) fn backup(arguments: &BackupArguments) -> Result<Exit> {
-    let source = file(&arguments.database)?;
+pub(crate) fn backup(arguments: &BackupArguments, settings: &Settings) -> Result<Exit> {
+    let source = file(settings)?;
     sqlite::backup(&source, &arguments.file)?;
     Ok(Exit::Done)
 }
 
-pub(crate) fn restore(arguments: &RestoreArguments) -> Result<Exit> {
-    let target = file(&arguments.database)?;
+pub(crate) fn restore(arguments: &RestoreArguments, settings: &Settings) -> Result<Exit> {
+    let target = file(settings)?;
     sqlite::restore(&arguments.file, &target, arguments.force)?;
     Ok(Exit::Done)
 }
 
-fn file(arguments: &database::Arguments) -> Result<PathBuf> {
-    match arguments.required()? {
+fn file(settings: &Settings) -> Result<PathBuf> {
+    match Database::required(settings)? {
         Database::File(path) => Ok(path),
         Database::Memory => {
             bail!(HostError::invalid("a database in memory has no file; name one with --db FILE"))

@@ -12,6 +12,7 @@ use crate::database::{self, Database};
 use crate::exit::Exit;
 use crate::output::{self, BAD, GOOD, HEADING, styled};
 use crate::progress::Rows;
+use crate::settings::Settings;
 
 /// Copy everything that a database holds into another one, and verify it
 ///
@@ -40,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "TO")]
     target: String,
     #[command(flatten)]
-    owner: database::Owner,
+    _owner: database::OwnerFlag,
     /// Copy nothing: compare the two
     #[arg(long)]
     verify_only: bool,
@@ -49,10 +50,10 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let source = Database::parse(&arguments.source, None)?;
     source.must_be_there()?;
-    let target = Database::parse(&arguments.target, arguments.owner.url())?;
+    let target = Database::parse(&arguments.target, settings.options.migration_url.clone())?;
     if source.is_same(&target) {
         bail!(HostError::invalid("both are the same database; name another one to copy into"));
     }

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::database::{self, Database};
 use crate::exit::Exit;
 use crate::output::{self, BAD, FAINT, GOOD, styled};
+use crate::settings::Settings;
 
 /// Set a database up, check it, or bring it up to this release
 ///
@@ -37,7 +38,7 @@ Examples:
   erp-plugin db init --migration-url postgres://erp@localhost/erp --single-role")]
 struct Init {
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// How the names of the roles begin
     #[arg(long, value_name = "P", default_value = "erp_plugin", conflicts_with = "single_role")]
     role_prefix: String,
@@ -60,7 +61,7 @@ Exit codes:
   1  something is not as it must be, or the database cannot be reached")]
 struct Check {
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     json: bool,
@@ -70,7 +71,7 @@ struct Check {
 #[derive(clap::Args)]
 struct Migrate {
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     json: bool,
@@ -95,11 +96,11 @@ struct Line {
     fix: Option<String>,
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let lines = match &arguments.command {
-        Command::Init(init) => postgres::init(init).await?,
-        Command::Check(check) => self::check(check).await?,
-        Command::Migrate(migrate) => postgres::migrate(migrate).await?,
+        Command::Init(init) => postgres::init(settings, init).await?,
+        Command::Check(_) => check(settings).await?,
+        Command::Migrate(_) => postgres::migrate(settings).await?,
     };
     let is_check = matches!(arguments.command, Command::Check(_));
     if arguments.json() {
@@ -127,8 +128,8 @@ fn shown(line: &Line, is_check: bool) -> String {
     }
 }
 
-async fn check(check: &Check) -> Result<Vec<Line>> {
-    match check.database.required()? {
+async fn check(settings: &Settings) -> Result<Vec<Line>> {
+    match Database::required(settings)? {
         Database::Postgres { url, migration_url } => postgres::check(&url, migration_url.as_deref()).await,
         database => {
             database.must_be_there()?;
@@ -143,12 +144,12 @@ async fn check(check: &Check) -> Result<Vec<Line>> {
 }
 
 /// The URL that a command about Postgres cannot do without. There is no guessing who may do what it does.
-fn owner(arguments: &database::Arguments, command: &str) -> Result<String> {
-    match arguments.migration_url() {
-        Some(url) => Ok(url),
+fn owner(settings: &Settings, command: &str) -> Result<String> {
+    match &settings.options.migration_url {
+        Some(url) => Ok(url.clone()),
         None => bail!(HostError::invalid(format!(
             "db {command} takes the URL of a user who may {}: give --migration-url postgres://…, or set \
-             ERP_PLUGIN_MIGRATION_URL",
+             ERP_PLUGIN_MIGRATION_URL, or `migration-url` in erp-plugin.toml",
             if command == "init" { "make roles and a schema" } else { "act as the owner of the tables" }
         ))),
     }
@@ -166,8 +167,9 @@ mod postgres {
     use erp_plugin::postgres::PostgresOptions;
     use erp_plugin::postgres::setup::{self, SetupOptions, Step};
 
-    use super::{Init, Line, Migrate, owner};
+    use super::{Init, Line, owner};
     use crate::database::Database;
+    use crate::settings::Settings;
 
     impl From<Step> for Line {
         fn from(step: Step) -> Self {
@@ -179,15 +181,14 @@ mod postgres {
         steps.into_iter().map(Line::from).collect()
     }
 
-    pub(super) async fn init(init: &Init) -> Result<Vec<Line>> {
-        let mut options =
-            SetupOptions::from_url(&owner(&init.database, "init")?)?.partitions(init.partitions)?;
+    pub(super) async fn init(settings: &Settings, init: &Init) -> Result<Vec<Line>> {
+        let mut options = SetupOptions::from_url(&owner(settings, "init")?)?.partitions(init.partitions)?;
         if init.single_role {
             options = options.single_role();
         } else {
             options = options.role_prefix(&init.role_prefix)?;
         }
-        match init.database.database()? {
+        match Database::set(settings)? {
             Some(Database::Postgres { url, .. }) => {
                 options = options.host(&PostgresOptions::from_url(&url)?);
             }
@@ -199,8 +200,8 @@ mod postgres {
         Ok(lines(setup::init(&options).await?))
     }
 
-    pub(super) async fn migrate(migrate: &Migrate) -> Result<Vec<Line>> {
-        let options = SetupOptions::from_url(&owner(&migrate.database, "migrate")?)?;
+    pub(super) async fn migrate(settings: &Settings) -> Result<Vec<Line>> {
+        let options = SetupOptions::from_url(&owner(settings, "migrate")?)?;
         Ok(lines(setup::migrate(&options).await?))
     }
 
@@ -235,20 +236,21 @@ mod postgres {
     use anyhow::Result;
     use erp_plugin::OpenError;
 
-    use super::{Init, Line, Migrate, owner};
+    use super::{Init, Line, owner};
+    use crate::settings::Settings;
 
     fn left_out<T>() -> Result<T> {
         Err(OpenError::LeftOut { backend: "Postgres", feature: "postgres" }.into())
     }
 
-    pub(super) async fn init(init: &Init) -> Result<Vec<Line>> {
+    pub(super) async fn init(settings: &Settings, init: &Init) -> Result<Vec<Line>> {
         let _ = (&init.role_prefix, init.single_role, init.partitions);
-        owner(&init.database, "init")?;
+        owner(settings, "init")?;
         left_out()
     }
 
-    pub(super) async fn migrate(migrate: &Migrate) -> Result<Vec<Line>> {
-        owner(&migrate.database, "migrate")?;
+    pub(super) async fn migrate(settings: &Settings) -> Result<Vec<Line>> {
+        owner(settings, "migrate")?;
         left_out()
     }
 

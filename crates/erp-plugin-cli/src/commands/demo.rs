@@ -6,15 +6,14 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::limits::Limits;
 use erp_plugin::{HostError, PluginHostBuilder};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::database::{self, Database};
 use crate::demo::{self, DEFAULT_SEED, Data, Plugins, Progress};
 use crate::exit::Exit;
-use crate::host::{self, HostOptions};
-use crate::output;
+use crate::settings::{Cache, Flags, Settings};
+use crate::{host, output};
 
 /// Work off a year of orders of two tenants
 ///
@@ -48,29 +47,28 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", conflicts_with = "seed")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// Other orders for another number
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEED)]
     seed: u64,
     /// On Postgres: have so many processes work off the orders of eight tenants, and upgrade inventory in the middle of it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
     hosts: Option<u8>,
-    /// Compile again, and keep no compiled code
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    _cache: Flags<Cache>,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let data = match &arguments.data {
         Some(folder) => Data::read(folder)?,
         None => Data::generated(arguments.seed)?,
     };
     let plugins = Plugins::read(&arguments.plugins)?;
     let temporary = tempfile::tempdir().context("no temporary folder can be made")?;
-    let database = match arguments.database.database()? {
+    let database = match Database::set(settings)? {
         None | Some(Database::Memory) => Database::File(temporary.path().join("demo.db")),
         Some(Database::File(file)) if file.exists() => bail!(HostError::invalid(format!(
             "{} is there already, and the demo needs a new database; delete it or name another file",
@@ -81,11 +79,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     if let Database::Postgres { url, migration_url } = &database {
         super::db::set_up_new(url, migration_url.as_deref()).await?;
     }
-    let open = async || {
-        let options =
-            HostOptions { database: &database, limits: Limits::default(), code_cache: !arguments.no_cache };
-        host::builder(&options).await
-    };
+    let open = async || host::builder(settings, &database).await;
     if let Some(hosts) = arguments.hosts {
         return with_hosts(arguments, &data, &plugins, &database, open, hosts.into()).await;
     }

@@ -1,17 +1,15 @@
 //! `erp-plugin host`: works off what plugins have to do.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
-use erp_plugin::limits::Limits;
-use erp_plugin::{DrainReport, PluginHost, Retention, WorkerOptions};
+use erp_plugin::{DrainReport, PluginHost};
 use serde_json::{Value as Json, json};
 
 use super::target::Target;
+use crate::database::Database;
 use crate::exit::Exit;
-use crate::host::{self, HostOptions};
-use crate::output;
-use crate::values::{self, grouped};
+use crate::settings::{Flags, Group, Settings};
+use crate::values::grouped;
+use crate::{host, output};
 
 /// What these commands are about.
 const WHAT: &str = "deliveries";
@@ -45,31 +43,30 @@ struct Run {
     /// End when nothing is left to be done now, with retries at once
     #[arg(long)]
     until_done: bool,
-    /// The most streams of events worked off at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    streams: u32,
-    /// After how long without a sign of life others take what a host has in hand
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = values::duration)]
-    lease: Duration,
-    /// How long events are kept that were delivered: 7d, 12h; `never` removes none
-    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = kept)]
-    keep_events: Kept,
-    /// How long log lines are kept
-    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = kept)]
-    keep_log: Kept,
+    #[command(flatten)]
+    _working: Flags<Working>,
     #[command(flatten)]
     target: Target,
 }
 
-/// How long something is kept; for ever without a time.
-#[derive(Clone, Copy)]
-struct Kept(Option<Duration>);
+/// How deliveries are worked off, and what tenants may have of it.
+struct Working;
 
-fn kept(text: &str) -> Result<Kept, String> {
-    if text == "never" {
-        return Ok(Kept(None));
+impl Group for Working {
+    fn has(flag: &str) -> bool {
+        [
+            "streams",
+            "lease",
+            "keep-events",
+            "keep-log",
+            "max-retries",
+            "max-retry-delay",
+            "tenant-concurrent",
+            "tenant-queued",
+            "tenant-fuel",
+        ]
+        .contains(&flag)
     }
-    values::age(text).map(|age| Kept(Some(age)))
 }
 
 impl Arguments {
@@ -79,9 +76,9 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let Verb::Run(arguments) = &arguments.verb;
-    let host = arguments.host().await?;
+    let host = host(settings).await?;
     let report = if arguments.until_done {
         host.drain().await?
     } else {
@@ -96,18 +93,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-impl Run {
-    async fn host(&self) -> Result<PluginHost> {
-        let database = self.target.database.existing(WHAT)?;
-        let options = HostOptions { database: &database, limits: Limits::default(), code_cache: true };
-        let worker = WorkerOptions {
-            streams: self.streams,
-            lease: self.lease,
-            retention: Retention { events: self.keep_events.0, log: self.keep_log.0 },
-            ..WorkerOptions::default()
-        };
-        Ok(host::builder(&options).await?.worker(worker).build().await?)
-    }
+async fn host(settings: &Settings) -> Result<PluginHost> {
+    Ok(host::builder(settings, &Database::existing(settings, WHAT)?).await?.build().await?)
 }
 
 /// What tells a host to stop.

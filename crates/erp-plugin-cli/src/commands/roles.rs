@@ -5,14 +5,16 @@
 
 use anyhow::{Result, bail};
 use erp_plugin::{
-    HostError, Limits, PermissionPattern, PluginHost, Role, RoleAssignment, RoleName, TenantId, UserId,
+    HostError, PermissionPattern, PluginHost, Role, RoleAssignment, RoleName, TenantId, UserId,
 };
 use serde_json::{Value as Json, json};
 
 use crate::database;
+use crate::database::Database;
 use crate::exit::Exit;
 use crate::host;
 use crate::output::{self, FAINT, HEADING, styled};
+use crate::settings::Settings;
 
 /// Say what the users of a tenant may do
 ///
@@ -45,7 +47,7 @@ enum Verb {
 #[derive(clap::Args)]
 struct Target {
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// The tenant whose roles they are
     #[arg(long, value_name = "T")]
     tenant: TenantId,
@@ -157,9 +159,9 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let target = arguments.target();
-    let (host, tenant) = (target.host().await?, target.tenant.as_str());
+    let (host, tenant) = (target.host(settings).await?, target.tenant.as_str());
     match &arguments.verb {
         Verb::List(_) => {
             let roles = Roles::read(&host, tenant).await?;
@@ -214,9 +216,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 impl Target {
-    async fn host(&self) -> Result<PluginHost> {
-        let database = self.database.existing("tenants")?;
-        Ok(host::without_calls(&database, Limits::default()).await?.stored_roles().build().await?)
+    async fn host(&self, settings: &Settings) -> Result<PluginHost> {
+        let database = Database::existing(settings, "tenants")?;
+        Ok(host::without_calls(settings, &database).await?.stored_roles().build().await?)
     }
 
     fn done(&self, text: &str, answer: Json) -> Result<()> {

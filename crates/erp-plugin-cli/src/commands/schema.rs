@@ -5,15 +5,14 @@ pub(super) mod report;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::limits::Limits;
 use erp_plugin::{HostError, PluginHost, PluginName};
 use serde_json::json;
 
 use crate::commands::plugins::install;
 use crate::database::{self, Database};
 use crate::exit::Exit;
-use crate::host::{self, HostOptions};
-use crate::{input, output};
+use crate::settings::Settings;
+use crate::{host, input, output};
 
 /// What these commands are about.
 const WHAT: &str = "tables";
@@ -86,7 +85,7 @@ struct Status {
     #[arg(value_name = "PLUGIN")]
     plugin: Option<PluginName>,
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     json: bool,
@@ -107,7 +106,7 @@ struct Purge {
     #[arg(long, value_name = "PLUGIN")]
     confirm: Option<String>,
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     json: bool,
@@ -120,7 +119,7 @@ struct Component {
     #[arg(value_name = "COMPONENT")]
     file: PathBuf,
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
 }
 
 impl Arguments {
@@ -134,25 +133,24 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     match &arguments.command {
-        Command::Plan(plan) => self::plan(plan).await,
-        Command::Apply(apply) => self::apply(apply).await,
-        Command::Status(status) => self::status(status).await,
-        Command::Purge(purge) => self::purge(purge).await,
+        Command::Plan(plan) => self::plan(settings, plan).await,
+        Command::Apply(apply) => self::apply(settings, apply).await,
+        Command::Status(status) => self::status(settings, status).await,
+        Command::Purge(purge) => self::purge(settings, purge).await,
     }
 }
 
-async fn open(database: &Database) -> Result<PluginHost> {
-    let options = HostOptions { database, limits: Limits::default(), code_cache: true };
-    Ok(host::builder(&options).await?.build().await?)
+async fn open(settings: &Settings, database: &Database) -> Result<PluginHost> {
+    Ok(host::builder(settings, database).await?.build().await?)
 }
 
-async fn plan(arguments: &Plan) -> Result<Exit> {
-    let Component { file, database } = &arguments.component;
+async fn plan(settings: &Settings, arguments: &Plan) -> Result<Exit> {
+    let Component { file, .. } = &arguments.component;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, None)?;
-    let host = open(&database.existing(WHAT)?).await?;
+    let host = open(settings, &Database::existing(settings, WHAT)?).await?;
     let plan = host.plan(component, options).await.with_context(|| file.display().to_string())?;
     if arguments.json {
         output::print_json(&report::plan_json(&plan))?;
@@ -163,17 +161,17 @@ async fn plan(arguments: &Plan) -> Result<Exit> {
     Ok(if is_refused { Exit::Failed } else { Exit::Done })
 }
 
-async fn apply(arguments: &Apply) -> Result<Exit> {
-    let Component { file, database } = &arguments.component;
-    let host = open(&database.kept(WHAT)?).await?;
+async fn apply(settings: &Settings, arguments: &Apply) -> Result<Exit> {
+    let Component { file, .. } = &arguments.component;
+    let host = open(settings, &Database::kept(settings, WHAT)?).await?;
     let (installed, from) =
         install::put(&host, file, &arguments.consent, arguments.accept_rights, &[]).await?;
     install::tell(arguments.json, &installed, from.as_deref())?;
     Ok(Exit::Done)
 }
 
-async fn status(arguments: &Status) -> Result<Exit> {
-    let host = open(&arguments.database.existing(WHAT)?).await?;
+async fn status(settings: &Settings, arguments: &Status) -> Result<Exit> {
+    let host = open(settings, &Database::existing(settings, WHAT)?).await?;
     let mut all = Vec::new();
     for plugin in host.plugins() {
         if arguments.plugin.as_ref().is_none_or(|wanted| *wanted == plugin.name) {
@@ -192,14 +190,14 @@ async fn status(arguments: &Status) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn purge(arguments: &Purge) -> Result<Exit> {
+async fn purge(settings: &Settings, arguments: &Purge) -> Result<Exit> {
     let name = arguments.plugin.as_str();
     if arguments.confirm.as_deref() != Some(name) {
         bail!(HostError::invalid(format!(
             "what is purged is gone for good; give --confirm {name} if that is meant"
         )));
     }
-    let host = open(&arguments.database.existing(WHAT)?).await?;
+    let host = open(settings, &Database::existing(settings, WHAT)?).await?;
     let purged = host.purge_archived(name).await?;
     if arguments.json {
         let purged: Vec<_> = purged.iter().map(report::archived_json).collect();

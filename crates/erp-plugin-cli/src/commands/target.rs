@@ -1,16 +1,18 @@
 //! What commands about a whole database have in common: which one, and how they answer.
 
 use anyhow::Result;
-use erp_plugin::{Limits, PluginHost};
+use erp_plugin::PluginHost;
 use serde_json::Value as Json;
 
-use crate::{database, host, output};
+use crate::database::{self, Database};
+use crate::settings::Settings;
+use crate::{host, output};
 
 /// The arguments that every such verb has.
 #[derive(clap::Args)]
 pub(super) struct Target {
     #[command(flatten)]
-    pub(super) database: database::Arguments,
+    _database: database::Flags,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     pub(super) json: bool,
@@ -18,8 +20,8 @@ pub(super) struct Target {
 
 impl Target {
     /// A host that calls no plugin, on a database that is there. `what` is what one in memory has none of.
-    pub(super) async fn host(&self, what: &str) -> Result<PluginHost> {
-        Ok(host::without_calls(&self.database.existing(what)?, Limits::default()).await?.build().await?)
+    pub(super) async fn host(&self, settings: &Settings, what: &str) -> Result<PluginHost> {
+        Ok(host::without_calls(settings, &Database::existing(settings, what)?).await?.build().await?)
     }
 
     /// Tells what was done.

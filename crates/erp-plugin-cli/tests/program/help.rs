@@ -29,6 +29,8 @@ fn every_command_is_listed_but_the_hidden_one() {
             "tenants",
             "db",
             "schema",
+            "config",
+            "doctor",
             "backup",
             "restore",
             "demo",
@@ -51,6 +53,8 @@ fn every_command_shows_how_it_is_called() {
         "events",
         "host",
         "tenants",
+        "config",
+        "doctor",
         "backup",
         "restore",
         "demo",
@@ -103,8 +107,8 @@ fn the_help_of_run_has_usage_limits_and_exit_codes() {
     let help = erp_plugin(["run", "--help"]).stdout;
     for part in [
         "Usage: erp-plugin run [OPTIONS] --event <TYPE> --payload <JSON|@FILE> --tenant <T> <COMPONENT>\n",
-        "Limit on all linear memories together, such as 16MiB [default: 64 MiB]\n",
-        "Limit on wall-clock time, the host's work included, such as 500ms or 5s [default: 2000 ms]\n",
+        "Limit on all linear memories together [default: 64MiB]\n",
+        "Limit on wall-clock time, the host's work included [default: 2s]\n",
         "Exit codes:\n  0  the handler said ok\n",
         "  3  the component cannot be installed",
         "  4  the handler answered with an error\n  5  the plugin was stopped: trap, fuel, deadline, memory\n",
@@ -131,5 +135,5 @@ fn the_limits_are_those_of_the_host() {
 fn without_a_command_the_help_is_shown() {
     let done = erp_plugin([""; 0]);
     assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""));
-    assert!(done.stderr.contains("Usage: erp-plugin <COMMAND>"), "{done:?}");
+    assert!(done.stderr.contains("Usage: erp-plugin [OPTIONS] <COMMAND>"), "{done:?}");
 }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod config;
 mod demo;
+mod doctor;
 mod events;
 mod help;
 mod inspect;

@@ -11,14 +11,14 @@ const SERVER: &str = "ERP_PLUGIN_TEST_POSTGRES";
 pub(crate) struct Place {
     pub(crate) folder: TempDir,
     pub(crate) database: String,
-    _kept: Option<TemporaryDatabase>,
+    pub(crate) server: Option<TemporaryDatabase>,
 }
 
 impl Place {
     pub(crate) fn file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("erp.db").display().to_string();
-        Self { folder, database, _kept: None }
+        Self { folder, database, server: None }
     }
 
     /// Without a server tests say so and pass, in CI they fail.
@@ -35,7 +35,13 @@ impl Place {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let database = runtime.block_on(TemporaryDatabase::create(&server)).unwrap();
         let url = database.url().to_owned();
-        Some(Self { folder: tempfile::tempdir().unwrap(), database: url, _kept: Some(database) })
+        Some(Self { folder: tempfile::tempdir().unwrap(), database: url, server: Some(database) })
+    }
+
+    /// Does something on the server that the program would not.
+    pub(crate) fn on_the_server(&self, sql: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(self.server.as_ref().unwrap().execute(sql)).unwrap();
     }
 
     /// The path of a file in the folder.

@@ -38,7 +38,16 @@ impl Done {
 
 /// Runs the program to its end. Compiled code is kept from one test to the next, and away from the user's own.
 pub(crate) fn erp_plugin(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Done {
-    let output = program().args(arguments).output().unwrap();
+    ended(program().args(arguments))
+}
+
+/// As [`erp_plugin`], in this folder and with these variables.
+pub(crate) fn erp_plugin_in(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Done {
+    ended(program().args(arguments).current_dir(folder).envs(variables.iter().copied()))
+}
+
+fn ended(program: &mut Command) -> Done {
+    let output = program.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -88,6 +97,12 @@ impl Running {
         }
     }
 
+    /// Ends it as a power cut would.
+    pub(crate) fn killed(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Sends SIGTERM, and waits for the end.
     pub(crate) fn terminated(self) -> Done {
         let pid = self.child.id().to_string();
@@ -106,6 +121,7 @@ fn program() -> Command {
         .env("XDG_STATE_HOME", home.join("state"))
         .env("COLUMNS", "100")
         .env("ERP_PLUGIN_OPERATOR", "tester")
+        .env_remove("ERP_PLUGIN_SETTINGS")
         .env_remove("CLICOLOR_FORCE");
     program
 }

@@ -266,10 +266,10 @@ fn a_wrong_command_line_says_what_it_must_be() {
         (["--event", "order", "--tenant", "acme"], "2 to 8 segments"),
         (["--event", "a.b", "--tenant", "a/b"], "invalid tenant id"),
         (["--event", "a.b", "--role", "x"], "--user <U>"),
-        (["--event", "a.b", "--memory", "64MB"], "write it as 64MiB"),
-        (["--event", "a.b", "--memory", "5GiB"], "a guest has at most 4096 MiB"),
-        (["--event", "a.b", "--deadline", "2"], "write it as 500ms, 2s or 1m"),
-        (["--event", "a.b", "--fuel", "0"], "0 is not in 1.."),
+        (["--event", "a.b", "--memory", "64MB"], "it must be a size such as 64MiB"),
+        (["--event", "a.b", "--memory", "5GiB"], "a guest has at most 4GiB"),
+        (["--event", "a.b", "--deadline", "2"], "it must be a length of time from 1ms to 1d"),
+        (["--event", "a.b", "--fuel", "0"], "it must be a whole number, at least 1"),
     ] {
         let done = erp_plugin(["run", "x.wasm", "--payload", "{}"].iter().chain(&arguments));
         assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{done:?}");

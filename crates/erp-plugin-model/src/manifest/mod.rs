@@ -23,6 +23,7 @@ use crate::{EntityRef, Labels};
 use table::Table;
 
 pub use subscriptions::Subscription;
+pub use table::key_hint;
 
 /// The name of the custom section that holds the manifest.
 pub const SECTION: &str = "erp-plugin:manifest";

@@ -173,16 +173,21 @@ impl<'a> Table<'a> {
         let Some(unknown) = self.map.keys().find(|key| !self.known.contains(key.as_str())) else {
             return Ok(());
         };
-        let nearest = self
-            .known
-            .iter()
-            .map(|known| (strsim::jaro_winkler(unknown, known), known))
-            .filter(|(similarity, _)| *similarity > 0.75)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = match nearest {
-            Some((_, known)) => format!("did you mean `{known}`?"),
-            None => format!("known here: {}", self.known.iter().copied().collect::<Vec<_>>().join(", ")),
-        };
+        let hint = key_hint(unknown, self.known.iter().copied());
         Err(self.error(unknown, format!("is not a known key; {hint}")))
+    }
+}
+
+/// What to say of a key that is not known: the nearest one that is, else all of them.
+#[must_use]
+pub fn key_hint<'k>(unknown: &str, known: impl Iterator<Item = &'k str> + Clone) -> String {
+    let nearest = known
+        .clone()
+        .map(|known| (strsim::jaro_winkler(unknown, known), known))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None => format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
     }
 }

@@ -1,5 +1,6 @@
 //! Looking whether a host can work with a database.
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::Client as Driver;
 
 use super::{SetupError, check_server, connect, differs, failed, read_schema};
@@ -33,6 +34,18 @@ pub async fn check(options: &PostgresOptions) -> Result<Vec<Finding>, SetupError
     findings.push(check_tables(&client, &found.roles).await?);
     findings.push(check_walls(&client, &found.roles).await?);
     Ok(findings)
+}
+
+/// What the server's clock says.
+pub async fn clock(options: &PostgresOptions) -> Result<DateTime<Utc>, SetupError> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+    let microseconds: i64 = connect(&options.target)
+        .await?
+        .query_one(sql, &[])
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| failed("ask for the time", &error))?;
+    Ok(DateTime::from_timestamp_micros(microseconds).unwrap_or_default())
 }
 
 fn check_version(found: &Found) -> Finding {

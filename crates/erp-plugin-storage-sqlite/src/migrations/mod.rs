@@ -57,6 +57,16 @@ pub(crate) fn check(connection: &Connection) -> Result<()> {
     }
 }
 
+/// The version of the tables, and the one that this host makes of them. Refuses what [`check`] does.
+pub(crate) fn versions(connection: &Connection) -> Result<(i64, i64)> {
+    let known = known();
+    match state(connection)? {
+        State::Empty => Err(Error::Kind(ErrorKind::Foreign)),
+        State::Older(version) => Ok((version, known)),
+        State::Current => Ok((known, known)),
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum State {
     Empty,

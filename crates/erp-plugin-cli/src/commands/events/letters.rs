@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::{WHAT, event_id, pattern, report};
 use crate::commands::target::Target;
 use crate::output;
+use crate::settings::Settings;
 use crate::values::{self, Moment, grouped};
 
 /// List dead letters, the oldest event first
@@ -119,8 +120,8 @@ impl Chosen {
     }
 }
 
-pub(super) async fn list(target: &Target, arguments: &Dead) -> Result<()> {
-    let host = target.host(WHAT).await?;
+pub(super) async fn list(settings: &Settings, target: &Target, arguments: &Dead) -> Result<()> {
+    let host = target.host(settings, WHAT).await?;
     let letters = host.events().dead_letters(arguments.which.filter()?, None, arguments.limit).await?;
     if target.json {
         let letters: Vec<Json> = letters.iter().map(report::letter_json).collect();
@@ -129,14 +130,14 @@ pub(super) async fn list(target: &Target, arguments: &Dead) -> Result<()> {
     output::print(&report::letters(&letters))
 }
 
-pub(super) async fn retry(target: &Target, arguments: &Retry) -> Result<()> {
+pub(super) async fn retry(settings: &Settings, target: &Target, arguments: &Retry) -> Result<()> {
     let filter = arguments.chosen.filter("send again")?;
-    let sent = target.host(WHAT).await?.events().resend(filter).await?;
+    let sent = target.host(settings, WHAT).await?.events().resend(filter).await?;
     target.done(&format!("{} dead letters are sent again", grouped(sent)), json!({ "retried": sent }))
 }
 
-pub(super) async fn drop(target: &Target, arguments: &Drop) -> Result<()> {
+pub(super) async fn drop(settings: &Settings, target: &Target, arguments: &Drop) -> Result<()> {
     let filter = arguments.chosen.filter("drop")?;
-    let dropped = target.host(WHAT).await?.events().discard(filter).await?;
+    let dropped = target.host(settings, WHAT).await?.events().discard(filter).await?;
     target.done(&format!("{} dead letters are dropped", grouped(dropped)), json!({ "dropped": dropped }))
 }

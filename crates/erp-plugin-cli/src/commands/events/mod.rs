@@ -13,8 +13,10 @@ use erp_plugin::{EventFilter, EventId, EventType, HostError, PluginHost, TenantI
 use serde_json::{Value as Json, json};
 
 use super::target::Target;
+use crate::database::Database;
 use crate::exit::Exit;
 use crate::identity;
+use crate::settings::Settings;
 use crate::{host, input, output};
 
 /// What these commands are about.
@@ -183,12 +185,12 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let target = arguments.target();
     match &arguments.verb {
-        Verb::Publish(arguments) => publish(target, arguments).await?,
+        Verb::Publish(arguments) => publish(settings, target, arguments).await?,
         Verb::List(List { which, limit, .. }) => {
-            let host = target.host(WHAT).await?;
+            let host = target.host(settings, WHAT).await?;
             let mut events = host.events().list(which.filter(None), true, *limit).await?;
             events.reverse();
             if target.json {
@@ -200,31 +202,30 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         }
         Verb::Show(Show { event, tenant, .. }) => {
             let id = event_id(event)?;
-            let found = target.host(WHAT).await?.events().get(tenant.as_str(), id).await?;
+            let found = target.host(settings, WHAT).await?.events().get(tenant.as_str(), id).await?;
             let Some(found) = found else {
                 bail!(HostError::not_found(format!("{tenant} has no event {id}; it may have been pruned")));
             };
             target.done(&report::details(&found), report::details_json(&found))?;
         }
-        Verb::Tail(arguments) => tail(&target.host(WHAT).await?, arguments).await?,
+        Verb::Tail(arguments) => tail(&target.host(settings, WHAT).await?, arguments).await?,
         Verb::Backlog(Backlog { tenant, .. }) => {
-            let host = target.host(WHAT).await?;
+            let host = target.host(settings, WHAT).await?;
             let backlog = host.events().backlog(tenant.as_ref().map(TenantId::as_str)).await?;
             target.done(&report::backlog(&backlog), report::backlog_json(&backlog))?;
         }
-        Verb::Dead(arguments) => letters::list(target, arguments).await?,
-        Verb::Retry(arguments) => letters::retry(target, arguments).await?,
-        Verb::Drop(arguments) => letters::drop(target, arguments).await?,
+        Verb::Dead(arguments) => letters::list(settings, target, arguments).await?,
+        Verb::Retry(arguments) => letters::retry(settings, target, arguments).await?,
+        Verb::Drop(arguments) => letters::drop(settings, target, arguments).await?,
     }
     Ok(Exit::Done)
 }
 
-async fn publish(target: &Target, arguments: &Publish) -> Result<()> {
+async fn publish(settings: &Settings, target: &Target, arguments: &Publish) -> Result<()> {
     let Publish { event, payload, tenant, key, acting, .. } = arguments;
     let payload = input::json_or_stdin(payload)?;
     let (identity, rights) = acting.identity(tenant)?;
-    let builder =
-        host::without_calls(&target.database.existing(WHAT)?, erp_plugin::Limits::default()).await?;
+    let builder = host::without_calls(settings, &Database::existing(settings, WHAT)?).await?;
     let host = builder.authorizer(rights).build().await?;
     match key {
         Some(key) => host.publish_in_order(identity, event.as_str(), key, &payload).await?,

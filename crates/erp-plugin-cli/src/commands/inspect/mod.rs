@@ -11,6 +11,7 @@ use erp_plugin_package::{Contract, Facts, Interface};
 use serde_json::{Value, json};
 
 use crate::exit::{self, Exit};
+use crate::settings::{Cache, Flags, Settings};
 use crate::{host, input, output};
 
 /// Show what a component is, wants and declares
@@ -32,9 +33,8 @@ pub(crate) struct Arguments {
     /// The component, a .component.wasm file
     #[arg(value_name = "COMPONENT")]
     component: PathBuf,
-    /// Compile again, and keep no compiled code
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    _cache: Flags<Cache>,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -48,10 +48,10 @@ struct Inspected {
     refusal: Option<Error>,
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let path = &arguments.component;
     let component = input::component(path)?;
-    let host = host::without_storage(!arguments.no_cache)?;
+    let host = host::without_storage(settings)?;
     let found = inspect(host, path, &component).await.with_context(|| path.display().to_string())?;
     if arguments.json {
         output::print_json(&to_json(path, &found)?)?;

@@ -11,7 +11,9 @@ use serde_json::{Value as Json, json};
 
 use super::calling;
 use crate::commands::target::Target;
+use crate::database::Database;
 use crate::exit::Exit;
+use crate::settings::Settings;
 use crate::{input, output};
 
 /// What these commands are about.
@@ -94,11 +96,11 @@ pub(super) struct Rollback {
     pub(super) target: Target,
 }
 
-pub(super) async fn install(target: &Target, arguments: &Install) -> Result<()> {
+pub(super) async fn install(settings: &Settings, target: &Target, arguments: &Install) -> Result<()> {
     let Install { file, tenant: tenants, name, .. } = arguments;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, name.clone())?;
-    let host = calling(&target.database.kept(WHAT)?).await?;
+    let host = calling(settings, &Database::kept(settings, WHAT)?).await?;
     if let (name, Some(present)) = present(&host, &component, &options)? {
         bail!(HostError::new(
             ErrorCode::AlreadyExists,
@@ -112,11 +114,11 @@ pub(super) async fn install(target: &Target, arguments: &Install) -> Result<()> 
     tell(target.json, &installed, None)
 }
 
-pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<Exit> {
+pub(super) async fn upgrade(settings: &Settings, target: &Target, arguments: &Upgrade) -> Result<Exit> {
     let Upgrade { file, consent, accept_rights, tenant: tenants, .. } = arguments;
     let component = input::component(file)?;
     let options = input::install_options(file, &component, None)?;
-    let host = calling(&target.database.existing(WHAT)?).await?;
+    let host = calling(settings, &Database::existing(settings, WHAT)?).await?;
     if let (name, None) = present(&host, &component, &options)? {
         bail!(HostError::not_found(format!(
             "no plugin {name} is installed; `erp-plugin plugins install` does that"
@@ -126,9 +128,9 @@ pub(super) async fn upgrade(target: &Target, arguments: &Upgrade) -> Result<Exit
     tell_of(target.json, &installed, from.as_deref(), tenants)
 }
 
-pub(super) async fn rollback(target: &Target, arguments: &Rollback) -> Result<Exit> {
+pub(super) async fn rollback(settings: &Settings, target: &Target, arguments: &Rollback) -> Result<Exit> {
     let Rollback { plugin, to, consent, tenant: tenants, .. } = arguments;
-    let host = calling(&target.database.existing(WHAT)?).await?;
+    let host = calling(settings, &Database::existing(settings, WHAT)?).await?;
     let from = version_of(&host, plugin);
     let options = RollbackOptions { consent: consent.clone(), tenants: tenants.clone() };
     let installed = host.rollback(plugin.as_str(), to.clone(), options).await?;
@@ -191,8 +193,8 @@ pub(in crate::commands) fn tell(json: bool, installed: &PluginSummary, from: Opt
 }
 
 /// Takes a plugin out of use, and keeps what it has in the database.
-pub(super) async fn uninstall(target: &Target, plugin: &PluginName) -> Result<()> {
-    let archived = target.host(WHAT).await?.archive(plugin.as_str()).await?;
+pub(super) async fn uninstall(settings: &Settings, target: &Target, plugin: &PluginName) -> Result<()> {
+    let archived = target.host(settings, WHAT).await?.archive(plugin.as_str()).await?;
     let version = archived.version.as_ref().map_or_else(String::new, |version| format!(" {version}"));
     let answer: Json = json!({
         "uninstalled": plugin.as_str(),

@@ -8,7 +8,6 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use erp_plugin::limits::Limits;
 use erp_plugin::{
     AuditFilter, Clock as _, HostError, PluginHost, PluginName, SystemClock, TenantId, portable,
 };
@@ -18,9 +17,10 @@ use super::audit;
 use super::target::Target;
 use crate::database::Database;
 use crate::exit::Exit;
-use crate::host::{self, HostOptions};
+use crate::host;
 use crate::output;
 use crate::progress::Rows;
+use crate::settings::Settings;
 
 /// What these commands are about.
 const WHAT: &str = "plugins";
@@ -193,20 +193,20 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let target = arguments.target();
     match &arguments.verb {
-        Verb::Install(arguments) => install::install(target, arguments).await?,
-        Verb::Upgrade(arguments) => return install::upgrade(target, arguments).await,
-        Verb::Rollback(arguments) => return install::rollback(target, arguments).await,
+        Verb::Install(arguments) => install::install(settings, target, arguments).await?,
+        Verb::Upgrade(arguments) => return install::upgrade(settings, target, arguments).await,
+        Verb::Rollback(arguments) => return install::rollback(settings, target, arguments).await,
         Verb::History(History { plugin, tenant, limit, .. }) => {
             let (tenant, plugin) = (tenant.clone(), Some(plugin.clone()));
             let filter = AuditFilter { tenant, plugin, limit: *limit, ..AuditFilter::default() };
-            audit::show(target, WHAT, filter).await?;
+            audit::show(settings, target, WHAT, filter).await?;
         }
-        Verb::Uninstall(Uninstall { plugin, .. }) => install::uninstall(target, plugin).await?,
+        Verb::Uninstall(Uninstall { plugin, .. }) => install::uninstall(settings, target, plugin).await?,
         Verb::List(_) => {
-            let states = target.host(WHAT).await?.plugin_states().await?;
+            let states = target.host(settings, WHAT).await?.plugin_states().await?;
             if target.json {
                 let states: Vec<Json> = states.iter().map(report::state_json).collect();
                 output::print_json(&json!({ "plugins": states }))?;
@@ -215,7 +215,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             }
         }
         Verb::Enable(Activation { plugin, tenant: tenants, .. }) => {
-            let host = calling(&target.database.existing(WHAT)?).await?;
+            let host = calling(settings, &Database::existing(settings, WHAT)?).await?;
             for tenant in tenants {
                 host.enable(tenant.as_str(), plugin.as_str()).await?;
             }
@@ -225,7 +225,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             )?;
         }
         Verb::Disable(Activation { plugin, tenant: tenants, .. }) => {
-            let host = target.host(WHAT).await?;
+            let host = target.host(settings, WHAT).await?;
             for tenant in tenants {
                 host.disable(tenant.as_str(), plugin.as_str()).await?;
             }
@@ -234,21 +234,21 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                 enabled(plugin, tenants, false),
             )?;
         }
-        Verb::Archive(Archive { plugin, output, .. }) => archive(target, plugin, output).await?,
+        Verb::Archive(Archive { plugin, output, .. }) => archive(settings, target, plugin, output).await?,
         Verb::Purge(Purge { plugin, confirm, .. }) => {
             if confirm.as_deref() != Some(plugin.as_str()) {
                 bail!(HostError::invalid(format!(
                     "what is purged is gone for good; give --confirm {plugin} if that is meant"
                 )));
             }
-            let purged = target.host(WHAT).await?.purge(plugin.as_str()).await?;
+            let purged = target.host(settings, WHAT).await?.purge(plugin.as_str()).await?;
             target.done(&report::purged_text(&purged), report::purged_json(&purged))?;
         }
     }
     Ok(Exit::Done)
 }
 
-async fn archive(target: &Target, plugin: &PluginName, folder: &Path) -> Result<()> {
+async fn archive(settings: &Settings, target: &Target, plugin: &PluginName, folder: &Path) -> Result<()> {
     // Before anything is done.
     if folder.symlink_metadata().is_ok() {
         bail!(HostError::invalid(format!(
@@ -258,8 +258,8 @@ async fn archive(target: &Target, plugin: &PluginName, folder: &Path) -> Result<
     }
     let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     tempfile::tempdir_in(beside).with_context(|| format!("cannot make a folder in {}", beside.display()))?;
-    let archived = target.host(WHAT).await?.archive(plugin.as_str()).await?;
-    let storage = erp_plugin::transfer(target.database.existing(WHAT)?.url()?).await?;
+    let archived = target.host(settings, WHAT).await?.archive(plugin.as_str()).await?;
+    let storage = erp_plugin::transfer(Database::existing(settings, WHAT)?.url()?).await?;
     let shown = Rows::new();
     let mut progress = |table: &str, rows: u64| shown.tell(&format!("exporting {table}"), rows);
     let exported = portable::export_plugin(&*storage, plugin, SystemClock.now(), folder, &mut progress).await;
@@ -270,9 +270,8 @@ async fn archive(target: &Target, plugin: &PluginName, folder: &Path) -> Result<
 }
 
 /// A host that calls plugins.
-async fn calling(database: &Database) -> Result<PluginHost> {
-    let options = HostOptions { database, limits: Limits::default(), code_cache: true };
-    Ok(host::builder(&options).await?.build().await?)
+async fn calling(settings: &Settings, database: &Database) -> Result<PluginHost> {
+    Ok(host::builder(settings, database).await?.build().await?)
 }
 
 fn listed(tenants: &[TenantId]) -> String {

@@ -7,6 +7,7 @@ use super::query;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output::{self, HEADING, foreign, styled};
+use crate::settings::Settings;
 use crate::{input, values};
 
 /// Compute figures over the records that fulfil a filter
@@ -31,10 +32,10 @@ pub(super) struct Arguments {
     filter: Option<String>,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let figures = input::json(&arguments.figures, "--figures")?;
     let filter = query::filter(arguments.filter.as_ref())?;
-    let opened = arguments.target.to_read().await?;
+    let opened = arguments.target.to_read(settings).await?;
     let answer = opened.records().aggregate(&opened.entity, &filter, &figures).await?;
     if arguments.target.json {
         output::print_json(&answer)?;

@@ -7,6 +7,7 @@ use super::query;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 
 /// Count the records that fulfil a filter
 #[derive(clap::Args)]
@@ -21,9 +22,9 @@ pub(super) struct Arguments {
     filter: Option<String>,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let filter = query::filter(arguments.filter.as_ref())?;
-    let opened = arguments.target.to_read().await?;
+    let opened = arguments.target.to_read(settings).await?;
     let count = opened.records().count(&opened.entity, &filter).await?;
     if arguments.target.json {
         output::print_json(&json!({ "count": count }))?;

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 
 /// Delete a record
 ///
@@ -24,9 +25,9 @@ pub(super) struct Arguments {
     id: String,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let id = arguments.target.id(&arguments.id)?;
-    let opened = arguments.target.to_write().await?;
+    let opened = arguments.target.to_write(settings).await?;
     opened.records().delete(&opened.entity, id).await?;
     if arguments.target.json {
         output::print_json(&json!({ "deleted": id.to_string() }))?;

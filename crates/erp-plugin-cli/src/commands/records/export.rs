@@ -18,6 +18,7 @@ use super::target::Target;
 use super::{cell, csv, lines, query};
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 use crate::values::grouped;
 
 /// The records of a page, where they have room in one.
@@ -48,10 +49,10 @@ pub(super) struct Arguments {
     output: Option<PathBuf>,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let filter = query::filter(arguments.filter.as_ref())?;
     let format = Format::of(arguments.format, arguments.output.as_deref());
-    let opened = arguments.target.to_read().await?;
+    let opened = arguments.target.to_read(settings).await?;
     let table = match (format, &opened.schema) {
         (Format::Jsonl, _) => None,
         (Format::Csv, Some(schema)) => {

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 
 /// Show one record
 #[derive(clap::Args)]
@@ -19,9 +20,9 @@ pub(super) struct Arguments {
     id: String,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let id = arguments.target.id(&arguments.id)?;
-    let opened = arguments.target.to_read().await?;
+    let opened = arguments.target.to_read(settings).await?;
     output::print_json(&opened.records().get(&opened.entity, id).await?)?;
     Ok(Exit::Done)
 }

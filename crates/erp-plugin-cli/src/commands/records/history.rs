@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 
 /// Show who changed what, the newest first, a page at a time
 ///
@@ -44,9 +45,9 @@ pub(super) struct Arguments {
     cursor: Option<String>,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let id = arguments.id.as_ref().map(|id| arguments.target.id(id)).transpose()?;
-    let opened = arguments.target.to_read().await?;
+    let opened = arguments.target.to_read(settings).await?;
     let mut page = Map::new();
     page.extend(arguments.limit.map(|limit| ("limit".to_owned(), Json::from(limit))));
     for (key, value) in [

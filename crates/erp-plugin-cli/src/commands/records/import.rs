@@ -17,6 +17,7 @@ use super::lines::Lines;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 use crate::values::grouped;
 
 /// Insert the records of a file
@@ -55,9 +56,9 @@ pub(super) struct Arguments {
     batch: u16,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let input = open(&arguments.file)?;
-    let opened = arguments.target.to_write().await?;
+    let opened = arguments.target.to_write(settings).await?;
     let format = Format::of(arguments.format, Some(&arguments.file));
     let place = || match arguments.file.to_str() {
         Some("-") => "standard input".to_owned(),

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::target::Target;
 use crate::exit::Exit;
+use crate::settings::Settings;
 use crate::{input, output};
 
 /// Insert a record, or several
@@ -26,9 +27,9 @@ pub(super) struct Arguments {
     data: String,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let data = input::json_or_stdin(&arguments.data)?;
-    let opened = arguments.target.to_write().await?;
+    let opened = arguments.target.to_write(settings).await?;
     if !data.is_array() {
         output::print_json(&opened.records().insert(&opened.entity, &data).await?)?;
         return Ok(Exit::Done);

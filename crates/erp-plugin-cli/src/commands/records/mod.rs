@@ -26,6 +26,7 @@ mod update;
 use anyhow::Result;
 
 use crate::exit::Exit;
+use crate::settings::Settings;
 
 /// Look at the records of a tenant, and change them
 ///
@@ -89,20 +90,20 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     match &arguments.verb {
-        Verb::Insert(arguments) => insert::run(arguments).await,
-        Verb::Get(arguments) => get::run(arguments).await,
-        Verb::Query(arguments) => query::run(arguments).await,
-        Verb::Update(arguments) => update::run(arguments).await,
-        Verb::Delete(arguments) => delete::run(arguments).await,
-        Verb::Restore(arguments) => restore::run(arguments).await,
-        Verb::Purge(arguments) => purge::run(arguments).await,
-        Verb::History(arguments) => history::run(arguments).await,
-        Verb::PruneHistory(arguments) => prune_history::run(arguments).await,
-        Verb::Count(arguments) => count::run(arguments).await,
-        Verb::Aggregate(arguments) => aggregate::run(arguments).await,
-        Verb::Export(arguments) => export::run(arguments).await,
-        Verb::Import(arguments) => import::run(arguments).await,
+        Verb::Insert(arguments) => insert::run(arguments, settings).await,
+        Verb::Get(arguments) => get::run(arguments, settings).await,
+        Verb::Query(arguments) => query::run(arguments, settings).await,
+        Verb::Update(arguments) => update::run(arguments, settings).await,
+        Verb::Delete(arguments) => delete::run(arguments, settings).await,
+        Verb::Restore(arguments) => restore::run(arguments, settings).await,
+        Verb::Purge(arguments) => purge::run(arguments, settings).await,
+        Verb::History(arguments) => history::run(arguments, settings).await,
+        Verb::PruneHistory(arguments) => prune_history::run(arguments, settings).await,
+        Verb::Count(arguments) => count::run(arguments, settings).await,
+        Verb::Aggregate(arguments) => aggregate::run(arguments, settings).await,
+        Verb::Export(arguments) => export::run(arguments, settings).await,
+        Verb::Import(arguments) => import::run(arguments, settings).await,
     }
 }

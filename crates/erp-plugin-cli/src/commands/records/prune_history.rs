@@ -7,6 +7,7 @@ use serde_json::json;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 use crate::values::grouped;
 
 /// Remove for good the changes that are kept no longer
@@ -23,8 +24,8 @@ pub(super) struct Arguments {
     pub(super) target: Target,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
-    let opened = arguments.target.to_write().await?;
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
+    let opened = arguments.target.to_write(settings).await?;
     let mut pruned: u64 = 0;
     loop {
         let more = opened.records().prune_history(&opened.entity).await;

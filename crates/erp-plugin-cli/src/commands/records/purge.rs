@@ -8,6 +8,7 @@ use serde_json::json;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 use crate::values::{self, Moment, grouped};
 
 /// Remove for good what was deleted before a moment
@@ -26,11 +27,11 @@ pub(super) struct Arguments {
     deleted_before: Moment,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let before = arguments.deleted_before.seen_from(SystemClock.now()).ok_or_else(|| {
         HostError::invalid("--deleted-before is longer ago than any record; give less, such as 90d")
     })?;
-    let opened = arguments.target.to_write().await?;
+    let opened = arguments.target.to_write(settings).await?;
     let mut purged: u64 = 0;
     loop {
         let more = opened.records().purge(&opened.entity, before).await;

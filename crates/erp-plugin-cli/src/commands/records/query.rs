@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::target::Target;
 use crate::exit::Exit;
+use crate::settings::Settings;
 use crate::{input, output};
 
 /// Show the records that fulfil a filter, a page at a time
@@ -48,9 +49,9 @@ pub(super) fn filter(given: Option<&String>) -> Result<Json> {
     given.map_or_else(|| Ok(json!({})), |text| input::json(text, "--filter"))
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let filter = filter(arguments.filter.as_ref())?;
-    let opened = arguments.target.to_read().await?;
+    let opened = arguments.target.to_read(settings).await?;
     let page = opened.records().query(&opened.entity, &filter, &arguments.page()).await?;
     if arguments.target.json {
         output::print_json(&page)?;

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::target::Target;
 use crate::exit::Exit;
 use crate::output;
+use crate::settings::Settings;
 
 /// Bring a deleted record back
 ///
@@ -22,9 +23,9 @@ pub(super) struct Arguments {
     id: String,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let id = arguments.target.id(&arguments.id)?;
-    let opened = arguments.target.to_write().await?;
+    let opened = arguments.target.to_write(settings).await?;
     output::print_json(&opened.records().restore(&opened.entity, id).await?)?;
     Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use erp_plugin::{
 use crate::database::{self, Database};
 use crate::host;
 use crate::identity;
+use crate::settings::Settings;
 
 /// The arguments that every verb has.
 #[derive(clap::Args)]
@@ -17,7 +18,7 @@ pub(super) struct Target {
     #[arg(value_name = "ENTITY", value_parser = entity)]
     entity: EntityRef,
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     /// The tenant whose records they are
     #[arg(long, value_name = "T")]
     tenant: TenantId,
@@ -46,17 +47,18 @@ pub(super) struct Opened {
 
 impl Target {
     /// For a verb that reads, pages of large records included. An operator's own command has the time it needs.
-    pub(super) async fn to_read(&self) -> Result<Opened> {
-        self.open(Limits { call_bytes: 16 << 20, total_bytes: 32 << 20, ..patient() }).await
+    pub(super) async fn to_read(&self, settings: &Settings) -> Result<Opened> {
+        let limits = Limits { call_bytes: 16 << 20, total_bytes: 32 << 20, ..patient(settings) };
+        self.open(settings, limits).await
     }
 
     /// For a verb that writes: no record may be larger than the plugin's own could be, for it must be able to read it.
-    pub(super) async fn to_write(&self) -> Result<Opened> {
-        self.open(patient()).await
+    pub(super) async fn to_write(&self, settings: &Settings) -> Result<Opened> {
+        self.open(settings, patient(settings)).await
     }
 
-    async fn open(&self, limits: Limits) -> Result<Opened> {
-        let database = self.database.kept("records")?;
+    async fn open(&self, settings: &Settings, limits: Limits) -> Result<Opened> {
+        let database = Database::kept(settings, "records")?;
         // Opening it would make it.
         if let Database::File(file) = &database
             && !file.exists()
@@ -67,7 +69,7 @@ impl Target {
             )));
         }
         let (identity, rights) = self.acting.identity(&self.tenant)?;
-        let builder = host::without_calls(&database, limits).await?;
+        let builder = host::without_calls(settings, &database).await?.limits(limits);
         let host = builder.authorizer(rights).stored_roles().build().await?;
         let schema = schema(&host.plugins(), &self.entity)?;
         Ok(Opened { host, identity, entity: self.entity.to_string(), schema })
@@ -85,8 +87,8 @@ impl Target {
     }
 }
 
-fn patient() -> Limits {
-    Limits { deadline_ms: 30_000, ..Limits::default() }
+fn patient(settings: &Settings) -> Limits {
+    Limits { deadline_ms: 30_000, ..settings.options.limits.clone() }
 }
 
 impl Opened {

@@ -5,6 +5,7 @@ use erp_plugin::Version;
 
 use super::target::Target;
 use crate::exit::Exit;
+use crate::settings::Settings;
 use crate::{input, output};
 
 /// Change fields of a record
@@ -34,10 +35,10 @@ fn version(text: &str) -> Result<Version, &'static str> {
     text.parse().ok().and_then(Version::new).ok_or("a version is a number from 1, as get and query show it")
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(super) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let id = arguments.target.id(&arguments.id)?;
     let data = input::json_or_stdin(&arguments.data)?;
-    let opened = arguments.target.to_write().await?;
+    let opened = arguments.target.to_write(settings).await?;
     let record = opened.records().update(&opened.entity, id, &data, arguments.version).await?;
     output::print_json(&record)?;
     Ok(Exit::Done)

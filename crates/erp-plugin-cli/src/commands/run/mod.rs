@@ -3,16 +3,16 @@
 mod report;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use erp_plugin::limits::{LimitKind, Limits};
+use erp_plugin::Limits;
 use erp_plugin::{EventType, PluginHost, PluginName, PluginSummary, TenantId};
 
+use crate::database::{self, Database};
 use crate::exit::{CODES, Exit};
-use crate::host::{self, HostOptions};
 use crate::identity::{self, UserRights};
-use crate::{database, input, output, values};
+use crate::settings::{Flags, Group, Settings};
+use crate::{host, input, output};
 use report::Report;
 
 /// Let a plugin handle one event, and show what it did
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "T")]
     tenant: TenantId,
     #[command(flatten)]
-    database: database::Arguments,
+    _database: database::Flags,
     #[command(flatten)]
     acting: identity::Arguments,
     /// The plugin's configuration in this tenant: a JSON object or TOML
@@ -54,44 +54,29 @@ pub(crate) struct Arguments {
     /// The name of a component without a manifest; its file's name without it
     #[arg(long, value_name = "N")]
     name: Option<PluginName>,
-    #[arg(long, value_name = "N", help = limit_help(LimitKind::Fuel, "20000000"),
-          value_parser = clap::value_parser!(u64).range(1..))]
-    fuel: Option<u64>,
-    #[arg(long, value_name = "SIZE", help = limit_help(LimitKind::Memory, "16MiB"), value_parser = memory)]
-    memory: Option<u64>,
-    #[arg(long, value_name = "D", help = limit_help(LimitKind::Deadline, "500ms or 5s"), value_parser = values::duration)]
-    deadline: Option<Duration>,
-    /// Compile again, and keep no compiled code
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    _limits: Flags<Trying>,
     /// Print one JSON object, and nothing else on standard output
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-fn limit_help(kind: LimitKind, example: &str) -> String {
-    let row = kind.row();
-    format!("Limit on {}, such as {example} [default: {}]", row.about, kind.show(row.default))
-}
+/// What one tries a plugin with.
+struct Trying;
 
-/// A 32-bit guest can address no more.
-const MOST_MEMORY: u64 = 4 << 30;
-
-fn memory(text: &str) -> Result<u64, String> {
-    let bytes = values::size(text)?;
-    if bytes > MOST_MEMORY {
-        return Err(format!("a guest has at most {}", LimitKind::Memory.show(MOST_MEMORY)));
+impl Group for Trying {
+    fn has(flag: &str) -> bool {
+        ["fuel", "memory", "deadline", "no-cache"].contains(&flag)
     }
-    Ok(bytes)
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let payload = input::json(&arguments.payload, "--payload")?;
     let config = arguments.config.as_deref().map(input::config).transpose()?.unwrap_or_default();
     let component = input::component(&arguments.component)?;
     let options = input::install_options(&arguments.component, &component, arguments.name.clone())?;
     let (identity, rights) = arguments.acting.identity(&arguments.tenant)?;
-    let host = arguments.host(rights).await?;
+    let host = host(settings, rights).await?;
 
     let tenant = arguments.tenant.as_str();
     host.create_tenant(tenant).await?;
@@ -109,7 +94,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
         output::print_json(&report)?;
     } else {
         plugin.notes.iter().for_each(|note| output::note(note));
-        output::print(&report.to_text(&arguments.limits_of(&plugin)))?;
+        output::print(&report.to_text(&limits_of(settings, &plugin)))?;
     }
     if let Err(error) = &done.outcome {
         output::error(&error.clone().into(), false);
@@ -122,31 +107,16 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     })
 }
 
-impl Arguments {
-    fn limits(&self) -> Limits {
-        let defaults = Limits::default();
-        Limits {
-            fuel: self.fuel.unwrap_or(defaults.fuel),
-            memory: self.memory.unwrap_or(defaults.memory),
-            deadline_ms: self.deadline.map_or(defaults.deadline_ms, |deadline| {
-                u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)
-            }),
-            ..defaults
-        }
+/// What the plugin got: what it asks for, capped.
+fn limits_of(settings: &Settings, plugin: &PluginSummary) -> Limits {
+    let mut limits = settings.options.limits.clone();
+    for (kind, value) in plugin.manifest.iter().flat_map(|manifest| &manifest.limits) {
+        limits.set(*kind, *value);
     }
+    limits.capped_by(&settings.options.caps)
+}
 
-    /// What the plugin got: what it asks for, capped.
-    fn limits_of(&self, plugin: &PluginSummary) -> Limits {
-        let mut limits = self.limits();
-        for (kind, value) in plugin.manifest.iter().flat_map(|manifest| &manifest.limits) {
-            limits.set(*kind, *value);
-        }
-        limits.capped_by(&self.limits())
-    }
-
-    async fn host(&self, rights: UserRights) -> Result<PluginHost> {
-        let database = self.database.database_or_memory()?;
-        let options = HostOptions { database: &database, limits: self.limits(), code_cache: !self.no_cache };
-        Ok(host::builder(&options).await?.authorizer(rights).stored_roles().build().await?)
-    }
+async fn host(settings: &Settings, rights: UserRights) -> Result<PluginHost> {
+    let database = Database::set_or_memory(settings)?;
+    Ok(host::builder(settings, &database).await?.authorizer(rights).stored_roles().build().await?)
 }

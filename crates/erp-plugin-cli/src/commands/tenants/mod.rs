@@ -8,14 +8,16 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use erp_plugin::erase::Progress;
-use erp_plugin::{Clock as _, HostError, Limits, SystemClock, TenantId, TenantState, portable};
+use erp_plugin::{Clock as _, HostError, SystemClock, TenantId, TenantState, portable};
 use serde_json::{Value as Json, json};
 
 use super::target::Target;
+use crate::database::Database;
 use crate::exit::Exit;
 use crate::host;
 use crate::output;
 use crate::progress::Rows;
+use crate::settings::Settings;
 
 /// What these commands are about.
 const WHAT: &str = "tenants";
@@ -181,11 +183,11 @@ impl Arguments {
     }
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Exit> {
     let target = arguments.target();
     match &arguments.verb {
         Verb::List(_) => {
-            let tenants = target.host(WHAT).await?.tenant_states().await?;
+            let tenants = target.host(settings, WHAT).await?.tenant_states().await?;
             if target.json {
                 let tenants: Vec<Json> =
                     tenants.iter().map(|(tenant, state)| report::state_json(tenant, *state)).collect();
@@ -195,24 +197,24 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             }
         }
         Verb::Create(Create { tenant, .. }) => {
-            let database = target.database.kept(WHAT)?;
-            let host = host::without_calls(&database, Limits::default()).await?.build().await?;
+            let database = Database::kept(settings, WHAT)?;
+            let host = host::without_calls(settings, &database).await?.build().await?;
             let new = host.create_tenant(tenant.as_str()).await?;
             let text = if new { format!("{tenant} is made") } else { format!("{tenant} was there before") };
             target.done(&text, json!({ "tenant": tenant.as_str(), "new": new }))?;
         }
         Verb::Suspend(Suspend { tenant, .. }) => {
-            let changed = target.host(WHAT).await?.suspend_tenant(tenant.as_str()).await?;
+            let changed = target.host(settings, WHAT).await?.suspend_tenant(tenant.as_str()).await?;
             let text = if changed { "is suspended" } else { "was suspended before" };
             target.done(&format!("{tenant} {text}"), report::state_json(tenant, TenantState::Suspended))?;
         }
         Verb::Resume(Resume { tenant, .. }) => {
-            let changed = target.host(WHAT).await?.resume_tenant(tenant.as_str()).await?;
+            let changed = target.host(settings, WHAT).await?.resume_tenant(tenant.as_str()).await?;
             let text = if changed { "goes on" } else { "was not suspended" };
             target.done(&format!("{tenant} {text}"), report::state_json(tenant, TenantState::Active))?;
         }
         Verb::Export(Export { tenant, output, .. }) => {
-            let storage = erp_plugin::transfer(target.database.existing(WHAT)?.url()?).await?;
+            let storage = erp_plugin::transfer(Database::existing(settings, WHAT)?.url()?).await?;
             let shown = Rows::new();
             let mut progress = |table: &str, rows: u64| shown.tell(&format!("exporting {table}"), rows);
             let contents =
@@ -226,7 +228,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
             )?;
         }
         Verb::Import(Import { folder, id, .. }) => {
-            let storage = erp_plugin::transfer(target.database.existing(WHAT)?.url()?).await?;
+            let storage = erp_plugin::transfer(Database::existing(settings, WHAT)?.url()?).await?;
             let shown = Rows::new();
             let mut progress = |table: &str, rows: u64| shown.tell(&format!("importing {table}"), rows);
             let imported = portable::import_tenant(&*storage, folder, id.as_ref(), &mut progress).await;
@@ -240,7 +242,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
                     "what is deleted is gone for good; give --confirm {tenant} if that is meant"
                 )));
             }
-            let host = target.host(WHAT).await?;
+            let host = target.host(settings, WHAT).await?;
             let shown = Rows::new();
             let bar = shown.handle();
             let receipt = host
