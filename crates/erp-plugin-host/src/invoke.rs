@@ -4,13 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use erp_plugin_host_api::{CallError, CallResult, Cause, Fatal, Finish, Invocation, InvocationContext};
 use erp_plugin_model::usage::{LogLevel, Usage};
 use erp_plugin_model::{
     EntitySchema, ErrorCode, HostError, Identity, Limits, PermissionSet, PluginName, TenantId,
 };
 use erp_plugin_runtime::{Called, Export, LoadedPlugin};
-use erp_plugin_storage::{ActivationState, ErrorKind, Mode, StorageError, Subscription, TenantScope};
+use erp_plugin_storage::{
+    ActivationState, ErrorKind, Mode, NewJob, StorageError, StorageResult, Subscription, TenantScope,
+    Transaction,
+};
 
 use crate::activation::{self, Active};
 use crate::catalog::Installed;
@@ -49,7 +53,23 @@ pub(crate) struct Call {
     pub(crate) export: Export,
     pub(crate) cause: Cause,
     /// The lifecycle mark that commits with what the call does.
-    pub(crate) mark: Option<(ActivationState, Vec<Subscription>)>,
+    pub(crate) mark: Option<Mark>,
+}
+
+/// Where a plugin stands in a tenant, and what it gets there.
+pub(crate) struct Mark {
+    pub(crate) state: ActivationState,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) jobs: Vec<NewJob>,
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Mark {
+    pub(crate) async fn set(&self, own: &mut dyn Transaction) -> StorageResult<()> {
+        let plugin = &self.state.plugin;
+        own.set_activation(&self.state, &self.subscriptions).await?;
+        own.set_jobs(plugin, &self.jobs, self.at, &format!("{plugin} has no such job any more")).await
+    }
 }
 
 impl Inner {
@@ -79,7 +99,10 @@ impl Inner {
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
         let mut loaded = self.load(&active.plugin).await?;
-        let limits = self.limits_for(&active.plugin, &export);
+        let limits = match &cause {
+            Cause::Run(run) => active.plugin.job_limits(&run.job, &self.limits, &self.job_caps),
+            Cause::Request | Cause::Delivery(_) => self.limits_for(&active.plugin, &export),
+        };
         self.budgets.check(&tenant, Instant::now()).map_err(HostFailure::Busy)?;
         let _permit = self.slots.acquire(&tenant).await.map_err(HostFailure::Busy)?;
         let deadline = Instant::now() + limits.deadline();
@@ -113,8 +136,8 @@ impl Inner {
                     (Err(failure.error), Some((failure.kind, failure.detail)))
                 }
             };
-            if let (Ok(()), Some((state, subscriptions))) = (&result, &mark)
-                && let Err(error) = set_mark(&mut invocation, state, subscriptions).await
+            if let (Ok(()), Some(mark)) = (&result, &mark)
+                && let Err(error) = set_mark(&mut invocation, mark).await
             {
                 again.note(fatal_of(&error));
                 result = Err(to_host_error(error));
@@ -216,6 +239,7 @@ impl Inner {
         let trigger = match &cause {
             Cause::Request => "request".to_owned(),
             Cause::Delivery(delivery) => format!("event {}", delivery.event_type),
+            Cause::Run(run) => format!("job {}", run.job),
         };
         let mut attempt = 1;
         loop {
@@ -361,12 +385,8 @@ async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T
     }
 }
 
-async fn set_mark(
-    invocation: &mut Invocation,
-    state: &ActivationState,
-    subscriptions: &[Subscription],
-) -> Result<(), CallError> {
-    Ok(invocation.transaction().await?.set_activation(state, subscriptions).await?)
+async fn set_mark(invocation: &mut Invocation, mark: &Mark) -> Result<(), CallError> {
+    Ok(mark.set(invocation.transaction().await?).await?)
 }
 
 pub(crate) fn to_host_error(error: CallError) -> HostError {

@@ -1,6 +1,7 @@
 //! A plugin's life in a tenant.
 
 use erp_plugin_host_api::Cause;
+use erp_plugin_model::time::to_micros;
 use erp_plugin_model::{EventType, Identity, PluginName, TenantId};
 use erp_plugin_runtime::Export;
 use erp_plugin_storage::ActivationState;
@@ -9,10 +10,13 @@ use serde_json::json;
 use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::Call;
+use crate::invoke::{Call, Mark};
 
 /// What a plugin is told when another version of it was enabled in a tenant before, if it subscribes to that.
 const UPGRADED: &str = "plugin.upgraded";
+
+/// How often it is tried again to enable or disable a plugin when the transaction is lost.
+const RETRIES: u32 = 5;
 
 fn upgraded(plugin: &Installed, from: &semver::Version) -> Option<Export> {
     let event_type = EventType::parse(UPGRADED).ok()?;
@@ -80,7 +84,7 @@ impl Inner {
         mark: Option<ActivationState>,
     ) -> HostResult<()> {
         let active = self.active(tenant, plugin).await?;
-        let subscriptions = active.plugin.subscriptions();
+        let mark = mark.map(|state| self.mark_of(&active.plugin, state));
         let name = match export {
             Export::Init => "init",
             Export::OnTenantCreated { .. } => "on-tenant-created",
@@ -92,7 +96,7 @@ impl Inner {
                 active,
                 export,
                 cause: Cause::Request,
-                mark: mark.map(|state| (state, subscriptions)),
+                mark,
             })
             .await?;
         self.activations.forget(tenant, plugin);
@@ -109,21 +113,44 @@ impl Inner {
         plugin: &PluginName,
         enabled: bool,
     ) -> HostResult<()> {
-        // One that is enabled again gets those of the version that runs then.
-        let subscriptions = match self.catalog.get(plugin) {
-            Some(installed) => installed.subscriptions(),
-            None if enabled => self.installed(plugin).await?.subscriptions(),
-            None => Vec::new(),
+        let mut retries = 0;
+        loop {
+            match self.try_set_enabled(tenant, plugin, enabled).await {
+                // A job may have been planned in this moment.
+                Err(HostFailure::Storage(error)) if error.is_transient() && retries < RETRIES => retries += 1,
+                set => {
+                    self.activations.forget(tenant, plugin);
+                    return set;
+                }
+            }
+        }
+    }
+
+    async fn try_set_enabled(&self, tenant: &TenantId, plugin: &PluginName, enabled: bool) -> HostResult<()> {
+        let installed = match self.catalog.get(plugin) {
+            None if enabled => Some(self.installed(plugin).await?),
+            installed => installed,
         };
         let mut own = self.change(tenant).await?;
         match own.activation(plugin).await? {
             Some(state) if state.enabled != enabled => {
-                own.set_activation(&ActivationState { enabled, ..state }, &subscriptions).await?;
+                let state = ActivationState { enabled, ..state };
+                match installed {
+                    // One that is enabled again gets those of the version that runs then.
+                    Some(installed) if enabled => self.mark_of(&installed, state).set(&mut *own).await?,
+                    // Its jobs stay, so that it is known what was missed.
+                    Some(installed) => own.set_activation(&state, &installed.subscriptions()).await?,
+                    None => own.set_activation(&state, &[]).await?,
+                }
                 own.commit(None).await?;
             }
             _ => own.rollback(None).await?,
         }
-        self.activations.forget(tenant, plugin);
         Ok(())
+    }
+
+    fn mark_of(&self, plugin: &Installed, state: ActivationState) -> Mark {
+        let at = to_micros(self.services.clock.now());
+        Mark { state, subscriptions: plugin.subscriptions(), jobs: plugin.jobs(at), at }
     }
 }

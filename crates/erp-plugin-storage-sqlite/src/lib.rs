@@ -38,6 +38,7 @@ mod events;
 mod evolution;
 mod filter;
 mod history;
+mod jobs;
 mod journal;
 mod migrations;
 mod names;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
-    Access, Activation, Alter, DeadLetters, Dispatch, DynamicEntities, Erasure, Events, History,
-    JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry, Reshape, Roles,
+    Access, Activation, Alter, DeadLetters, Dispatch, DynamicEntities, Erasure, Events, History, JobRuns,
+    Jobs, JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry, Reshape, Roles,
     SchemaAdmin, StorageResult, Subscribers, TenantScope, Workers,
 };
 
@@ -82,6 +82,7 @@ pub trait Transaction:
     + Roles
     + NumberSeries
     + DynamicEntities
+    + Jobs
     + JournalReader
     + Reshape
     + Erasure
@@ -109,7 +110,7 @@ pub trait Transaction:
 /// A transaction on the system's own tables. Dropping it rolls it back.
 #[async_trait]
 pub trait PlatformTransaction:
-    Registry + SchemaAdmin + Ledger + Access + Dispatch + Workers + Subscribers + DeadLetters + Outbox
+    Registry + SchemaAdmin + Ledger + Access + Dispatch + Workers + Subscribers + DeadLetters + Outbox + JobRuns
 {
     /// Makes everything lasting.
     ///

@@ -36,9 +36,9 @@ pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
     ArchivedPlugin, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events, HandlerFuture,
-    HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep, PluginHost,
-    PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, Received, Records, Retention,
-    SchemaPlan, SchemaStatus, TenantLimits, WorkerHandle, WorkerOptions, WrittenRecord,
+    HostFailure, HostResult, InstallOptions, InvocationReport, JobStatus, Jobs, Obstacles, PlannedStep,
+    PluginHost, PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, RanJob, Received,
+    Records, Retention, SchemaPlan, SchemaStatus, TenantLimits, WorkerHandle, WorkerOptions, WrittenRecord,
     plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
@@ -47,9 +47,9 @@ pub use erp_plugin_host_api::{
 };
 pub use erp_plugin_model::{
     Clock, EntityRef, ErrorCode, EventId, EventType, FieldName, HostError, IdGenerator, Identity,
-    IdentityKind, InvocationId, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet,
-    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Version, event, evolution,
-    limits, manifest, role, schema, usage,
+    IdentityKind, InvocationId, JobName, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet,
+    PluginName, RecordId, Role, RoleAssignment, RoleName, RunId, TenantId, UserId, Version, event, evolution,
+    job, limits, manifest, role, schema, usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
@@ -57,8 +57,9 @@ pub use erp_plugin_runtime::{
 };
 pub use erp_plugin_storage::{
     Alter, Altered, Backlog, DeadLetter, DeadLetterFilter, DeliveryState, DeliveryStatus, ErrorKind,
-    EventFilter, LogQuery, PlatformScope, PlatformTransaction, Storage, StorageError, StorageResult,
-    StoredEvent, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions, UsageTotal,
+    EventFilter, LogQuery, PlatformScope, PlatformTransaction, RunFilter, Storage, StorageError,
+    StorageResult, StoredEvent, StoredLogLine, StoredRun, TenantScope, TenantState, Transaction,
+    TransactionOptions, UsageTotal,
 };
 pub use erp_plugin_storage::{copy, erase, portable};
 #[cfg(feature = "postgres")]

@@ -16,7 +16,7 @@ use crate::values::{self, grouped};
 /// What these commands are about.
 const WHAT: &str = "deliveries";
 
-/// Work off deliveries
+/// Work off deliveries, and run jobs
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +32,7 @@ enum Verb {
     Run(Run),
 }
 
-/// Deliver events to plugins until it is stopped
+/// Deliver events to plugins and run their jobs until it is stopped
 ///
 /// Any number of hosts may run on one Postgres; they share the work, and take over what one that died had in hand. SIGTERM or
 /// Ctrl-C lets what has begun end, and loses nothing. What was delivered is kept for a while, and then removed.
@@ -42,7 +42,7 @@ Examples:
   erp-plugin host run --db postgres://erp@db.example/erp
   erp-plugin host run --until-done --db erp.db")]
 struct Run {
-    /// End when nothing is left to be done now, with retries at once
+    /// End when no delivery is left to be done now, with retries at once; no job runs
     #[arg(long)]
     until_done: bool,
     /// The most streams of events worked off at once
@@ -57,6 +57,12 @@ struct Run {
     /// How long log lines are kept
     #[arg(long, value_name = "AGE", default_value = "30d", value_parser = kept)]
     keep_log: Kept,
+    /// The most runs of jobs at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    runs: u32,
+    /// How long runs of jobs are kept that have ended
+    #[arg(long, value_name = "AGE", default_value = "90d", value_parser = kept)]
+    keep_runs: Kept,
     #[command(flatten)]
     target: Target,
 }
@@ -87,7 +93,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Exit> {
     } else {
         let signals = Signals::new()?;
         let worker = host.start_worker();
-        output::note("working off deliveries; SIGTERM or Ctrl-C lets what has begun end");
+        output::note("working off deliveries and jobs; SIGTERM or Ctrl-C lets what has begun end");
         signals.wait().await;
         output::note("stopping: what has begun ends");
         worker.stop().await?
@@ -103,7 +109,8 @@ impl Run {
         let worker = WorkerOptions {
             streams: self.streams,
             lease: self.lease,
-            retention: Retention { events: self.keep_events.0, log: self.keep_log.0 },
+            runs: self.runs,
+            retention: Retention { events: self.keep_events.0, log: self.keep_log.0, runs: self.keep_runs.0 },
             ..WorkerOptions::default()
         };
         Ok(host::builder(&options).await?.worker(worker).build().await?)
@@ -139,17 +146,27 @@ impl Signals {
 }
 
 fn text(report: &DrainReport) -> String {
-    let DrainReport { events, delivered, failed, dead, .. } = report;
+    let DrainReport { events, delivered, failed, dead, runs, failed_runs, .. } = report;
     format!(
-        "{} events numbered, {} deliveries handled, {} attempts failed, {} dead letters",
+        "{} events numbered, {} deliveries handled, {} attempts failed, {} dead letters, {} jobs run, {} jobs failed",
         grouped(*events),
         grouped(*delivered),
         grouped(*failed),
-        grouped(dead.len() as u64)
+        grouped(dead.len() as u64),
+        grouped(*runs),
+        grouped(*failed_runs)
     )
 }
 
 fn json_of(report: &DrainReport) -> Json {
-    let DrainReport { events, delivered, failed, fuel, dead } = report;
-    json!({ "events": events, "delivered": delivered, "failed": failed, "fuel": fuel, "dead": dead.len() })
+    let DrainReport { events, delivered, failed, runs, failed_runs, fuel, dead } = report;
+    json!({
+        "events": events,
+        "delivered": delivered,
+        "failed": failed,
+        "runs": runs,
+        "failed_runs": failed_runs,
+        "fuel": fuel,
+        "dead": dead.len(),
+    })
 }

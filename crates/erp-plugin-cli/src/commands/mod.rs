@@ -9,6 +9,7 @@ mod demo_data;
 mod events;
 mod host;
 mod inspect;
+mod jobs;
 mod limits;
 mod plugins;
 mod records;
@@ -50,6 +51,7 @@ enum Command {
     Roles(roles::Arguments),
     Plugins(plugins::Arguments),
     Events(events::Arguments),
+    Jobs(jobs::Arguments),
     Host(host::Arguments),
     Tenants(tenants::Arguments),
     Db(db::Arguments),
@@ -73,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Roles(arguments) => arguments.json(),
         Command::Plugins(arguments) => arguments.json(),
         Command::Events(arguments) => arguments.json(),
+        Command::Jobs(arguments) => arguments.json(),
         Command::Host(arguments) => arguments.json(),
         Command::Tenants(arguments) => arguments.json(),
         Command::Db(arguments) => arguments.json(),
@@ -102,6 +105,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Roles(arguments) => runtime.block_on(roles::run(arguments)),
         Command::Plugins(arguments) => runtime.block_on(plugins::run(arguments)),
         Command::Events(arguments) => runtime.block_on(events::run(arguments)),
+        Command::Jobs(arguments) => runtime.block_on(jobs::run(arguments)),
         Command::Host(arguments) => runtime.block_on(host::run(arguments)),
         Command::Tenants(arguments) => runtime.block_on(tenants::run(arguments)),
         Command::Db(arguments) => runtime.block_on(db::run(arguments)),
