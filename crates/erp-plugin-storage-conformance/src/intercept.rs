@@ -414,7 +414,7 @@ operations! {
             fn is_run_due(at: DateTime<Utc>) -> bool;
             fn claim_runs(request: &RunRequest<'_>) -> Vec<JobRun>;
             fn add_run(one_off: &OneOff) -> bool;
-            fn begin_run(worker: WorkerId, one_off: &OneOff) -> Option<JobRun>;
+            fn start_run(worker: WorkerId, one_off: &OneOff) -> Option<JobRun>;
             fn fail_run(failure: RunFailure<'_>) -> bool;
             fn release_run(run: &JobRun, due_at: DateTime<Utc>) -> bool;
             fn jobs(tenant: &TenantId, at: DateTime<Utc>) -> Vec<StoredJob>;

@@ -121,7 +121,7 @@ impl JobRuns for PostgresPlatformTransaction {
         self.session.write("add run", work).await
     }
 
-    async fn begin_run(&mut self, worker: WorkerId, one_off: &OneOff) -> StorageResult<Option<JobRun>> {
+    async fn start_run(&mut self, worker: WorkerId, one_off: &OneOff) -> StorageResult<Option<JobRun>> {
         let client = self.session.client();
         let work = async {
             let own = key(&one_off.tenant, &one_off.plugin, &one_off.job);
@@ -139,7 +139,7 @@ impl JobRuns for PostgresPlatformTransaction {
             ];
             client.row(&statements::take(), &parameters).await?.as_ref().map(read_claimed).transpose()
         };
-        self.session.write("begin run", work).await
+        self.session.write("start run", work).await
     }
 
     async fn fail_run(&mut self, failure: RunFailure<'_>) -> StorageResult<bool> {

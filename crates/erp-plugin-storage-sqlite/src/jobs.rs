@@ -135,8 +135,8 @@ impl JobRuns for SqlitePlatformTransaction {
         self.session.write("add run", |connection| add(connection, one_off))
     }
 
-    async fn begin_run(&mut self, worker: WorkerId, one_off: &OneOff) -> StorageResult<Option<JobRun>> {
-        self.session.write("begin run", |connection| {
+    async fn start_run(&mut self, worker: WorkerId, one_off: &OneOff) -> StorageResult<Option<JobRun>> {
+        self.session.write("start run", |connection| {
             let in_hand = "SELECT 1 FROM job_runs
                  WHERE tenant_id = ?1 AND plugin = ?2 AND job = ?3 AND claimed_by IS NOT NULL";
             let job = (one_off.tenant.as_str(), one_off.plugin.as_str(), one_off.job.as_str());

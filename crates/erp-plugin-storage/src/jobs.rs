@@ -242,7 +242,7 @@ pub trait JobRuns: Send {
     /// hands, or there is one for that moment already. It is a sign of life.
     ///
     /// Held by `jobs::a_run_at_once_comes_alone`.
-    async fn begin_run(&mut self, worker: WorkerId, one_off: &OneOff) -> StorageResult<Option<JobRun>>;
+    async fn start_run(&mut self, worker: WorkerId, one_off: &OneOff) -> StorageResult<Option<JobRun>>;
 
     /// Records a failed attempt, and returns whether the run was still this claim's.
     ///

@@ -6,6 +6,7 @@ mod demo;
 mod events;
 mod help;
 mod inspect;
+mod jobs;
 mod place;
 mod plugins;
 mod program;

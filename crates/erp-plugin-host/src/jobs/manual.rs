@@ -40,7 +40,7 @@ impl Inner {
         // A name of its own: what ends with this process is taken over as a worker's is.
         let worker = self.new_worker();
         let mut platform = self.change_platform().await?;
-        let Some(run) = platform.begin_run(worker, &one_off).await? else {
+        let Some(run) = platform.start_run(worker, &one_off).await? else {
             platform.rollback().await?;
             return Err(HostError::new(
                 ErrorCode::Conflict,

@@ -21,7 +21,7 @@ pub(super) fn read(root: &mut Table<'_>) -> Result<Vec<Job>, ManifestError> {
     let mut jobs: Vec<Job> = Vec::new();
     for mut table in root.list("jobs", MAX_ENTRIES)? {
         let name = JobName::parse(table.required_string("name")?)
-            .map_err(|error| table.error("name", error.to_string()))?;
+            .map_err(|error| table.error("name", format!("is an {error}")))?;
         if jobs.iter().any(|job| job.name == name) {
             return Err(table.error("name", format!("is {name:?}, as another job's is; names are unique")));
         }

@@ -228,11 +228,11 @@ pub async fn an_occasion_is_skipped_while_the_run_before_it_has_not_ended(storag
         let again = claim(&storage, own, 1000).await;
         assert!(done(&storage, &again[0], 1001).await);
     }
-    skip(60).await;
+    skip(70).await;
     let latest = runs(&storage, ALPHA).await;
-    assert_eq!((latest[0].occasion, latest[0].state), (time(60), RunState::Waiting));
+    assert_eq!((latest[0].occasion, latest[0].state), (time(70), RunState::Waiting));
     // A run that somebody asked for at a later moment is none before it.
-    assert!(done(&storage, &claim(&storage, own, 60).await[0], 61).await);
+    assert!(done(&storage, &claim(&storage, own, 70).await[0], 71).await);
     assert!(add(&storage, &one_off(ALPHA, "reorder", 500, None)).await);
     skip(80).await;
     assert_eq!(occasions(&claim(&storage, own, 80).await), [80]);
@@ -373,14 +373,14 @@ pub async fn a_run_is_in_one_workers_hands(storage: Arc<dyn Storage>) {
     for due in due_jobs(&storage, 10).await {
         assert!(plan(&storage, &due, 10, &[10]).await);
     }
-    // Three at once, again and again as long as there is something.
+    // Three at once, again and again: one passes over what another is just claiming.
     let mut claimed = Vec::new();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..3 {
         let storage = Arc::clone(&storage);
         tasks.spawn(async move {
             let (own, mut claimed) = (worker(), Vec::new());
-            for _ in 0..4 {
+            for _ in 0..40 {
                 let request = RunRequest { worker: own, at: time(10), runs: 1, per_tenant: 1, full: &[] };
                 claimed.extend(claim_with_retries(&storage, &request).await);
             }
@@ -576,7 +576,7 @@ pub async fn a_run_at_once_comes_alone(storage: Arc<dyn Storage>) {
         async move {
             let mut platform = platform(&storage).await;
             let own = worker();
-            let begun = platform.begin_run(own, &one_off(ALPHA, name, at, None)).await.unwrap();
+            let begun = platform.start_run(own, &one_off(ALPHA, name, at, None)).await.unwrap();
             platform.commit().await.unwrap();
             begun.map(|run| (own, run))
         }
