@@ -150,7 +150,7 @@ async fn dropped_letters_are_gone_and_what_was_delivered_is_pruned() {
     platform.publish("sample.log", &json!({ "message": "the last" })).await;
     platform.host.drain().await.unwrap();
     let events = platform.host.events();
-    let at_once = Retention { events: Some(Duration::ZERO), log: Some(Duration::ZERO) };
+    let at_once = Retention { events: Some(Duration::ZERO), log: Some(Duration::ZERO), runs: None };
     let pruned = events.prune(at_once.clone()).await.unwrap();
     assert!(pruned.events <= 2 && pruned.log_lines > 0, "{pruned:?}");
     assert_eq!(events.backlog(None).await.unwrap().dead, 1);

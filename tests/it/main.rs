@@ -16,6 +16,7 @@ mod events;
 mod faults;
 mod hostile;
 mod interface;
+mod jobs;
 mod leaving;
 mod lifecycle;
 mod limits;

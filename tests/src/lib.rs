@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod clock;
 mod database;
 pub mod guests;
 mod losses;
@@ -15,6 +16,7 @@ mod platform;
 pub mod sample;
 mod veto;
 
+pub use clock::TestClock;
 pub use database::{Database, ONE_WRITER, on_postgres, only_on_sqlite};
 pub use losses::Losses;
 pub use platform::{Platform, TENANT, system_of, user};

@@ -9,7 +9,7 @@ use erp_plugin::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::{Database, Losses};
+use crate::{Database, Losses, TestClock};
 
 /// The tenant that every platform begins with.
 pub const TENANT: &str = "acme";
@@ -38,6 +38,19 @@ impl Platform {
     /// A platform on the database that a URL names.
     pub async fn on(url: &str, change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder) -> Self {
         let builder = erp_plugin::host(url).await.unwrap();
+        let host = change(builder).build().await.unwrap();
+        host.create_tenant(TENANT).await.unwrap();
+        Self { host, _database: None }
+    }
+
+    /// A platform on the database that a URL names, by a clock of the test's own.
+    pub async fn by(
+        clock: &TestClock,
+        url: &str,
+        change: impl FnOnce(PluginHostBuilder) -> PluginHostBuilder,
+    ) -> Self {
+        let storage = erp_plugin::storage(url).await.unwrap();
+        let builder = PluginHost::builder(storage, Arc::new(clock.clone()), Arc::new(SystemIds::default()));
         let host = change(builder).build().await.unwrap();
         host.create_tenant(TENANT).await.unwrap();
         Self { host, _database: None }

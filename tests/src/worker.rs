@@ -1,11 +1,11 @@
-//! A process that works off deliveries until it is killed: the URL of the database, and a folder where compiled code is
+//! A process that works off deliveries and runs jobs until it is killed: the URL of the database, and a folder where compiled code is
 //! kept from one life to the next.
 
 use std::path::Path;
 use std::time::Duration;
 
 use erp_plugin::event::RetryCaps;
-use erp_plugin::{CodeCache, HostResult, WorkerOptions, random_key};
+use erp_plugin::{CodeCache, HostResult, Limits, WorkerOptions, random_key};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -38,7 +38,9 @@ async fn work(url: &str, folder: &Path) -> HostResult<()> {
         ..WorkerOptions::default()
     };
     let caps = RetryCaps { retries: 100, max_delay: Duration::from_secs(1) };
-    let host = builder.worker(worker).retry_caps(caps).build().await?;
+    // A job that loops for ever is to be killed, not stopped.
+    let jobs = Limits { fuel: u64::MAX >> 1, deadline_ms: 60_000, ..Limits::default().for_jobs() };
+    let host = builder.worker(worker).retry_caps(caps).job_limit_caps(jobs).build().await?;
     let _worker = host.start_worker();
     std::future::pending().await
 }

@@ -24,8 +24,8 @@ pub enum Fatal {
     /// The storage failed in a way that leaves nothing to go on with.
     #[error("{}", .0.to_host_error())]
     Storage(#[source] StorageError),
-    /// The delivery that was being handled belongs to another claim by now.
-    #[error("unavailable: the delivery was claimed again while it was handled")]
+    /// The delivery or run that was being handled belongs to another claim by now.
+    #[error("unavailable: what was being handled was claimed again meanwhile")]
     ClaimLost,
     /// A nested call lost the transaction.
     #[error("internal: the transaction did not come back from a nested call")]
@@ -49,7 +49,7 @@ impl Fatal {
             Self::Limit(limit) => HostError::new(ErrorCode::LimitExceeded, limit.to_string()),
             Self::Storage(error) => error.to_host_error(),
             Self::ClaimLost => {
-                HostError::new(ErrorCode::Unavailable, "the delivery was claimed again while it was handled")
+                HostError::new(ErrorCode::Unavailable, "what was being handled was claimed again meanwhile")
             }
             Self::TransactionGone => {
                 HostError::new(ErrorCode::Internal, "the transaction did not come back from a nested call")

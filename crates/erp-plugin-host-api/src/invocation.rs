@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{Delivery, NewEvent};
+use erp_plugin_model::job::JobRun;
 use erp_plugin_model::time::to_micros;
 use erp_plugin_model::usage::{InvocationRecord, LogLine, Usage};
 use erp_plugin_model::{
@@ -43,6 +44,8 @@ pub enum Cause {
     Request,
     /// An event that is being handled; marked as done when the invocation commits.
     Delivery(Box<Delivery>),
+    /// A run of a job, the start of a chain; marked as done when the invocation commits.
+    Run(Box<JobRun>),
 }
 
 /// Who calls what, where.
@@ -272,15 +275,17 @@ impl Invocation {
     pub(crate) fn caused_by(&self) -> Option<UserId> {
         match (&self.cause, self.identity.kind) {
             (Cause::Delivery(delivery), _) => delivery.caused_by.clone(),
-            (Cause::Request, IdentityKind::System) => self.identity.caused_by.clone(),
-            (Cause::Request, IdentityKind::User | IdentityKind::Service) => Some(self.identity.id.clone()),
+            (Cause::Request | Cause::Run(_), IdentityKind::System) => self.identity.caused_by.clone(),
+            (Cause::Request | Cause::Run(_), IdentityKind::User | IdentityKind::Service) => {
+                Some(self.identity.id.clone())
+            }
         }
     }
 
     /// The event in whose handling others are published.
     pub(crate) fn parent_event(&self) -> Option<EventId> {
         match &self.cause {
-            Cause::Request => None,
+            Cause::Request | Cause::Run(_) => None,
             Cause::Delivery(delivery) => Some(delivery.event),
         }
     }
@@ -288,7 +293,7 @@ impl Invocation {
     /// How far an event published here is from the start of its chain.
     pub(crate) fn event_depth(&self) -> u32 {
         match &self.cause {
-            Cause::Request => 0,
+            Cause::Request | Cause::Run(_) => 0,
             Cause::Delivery(delivery) => delivery.depth + 1,
         }
     }
@@ -297,7 +302,7 @@ impl Invocation {
         !self.mode.writes()
     }
 
-    /// Ends it. On `Ok` records, events and the delivery's mark are committed together; on `Err` everything is rolled
+    /// Ends it. On `Ok` records, events and the mark of the delivery or the run are committed together; on `Err` everything is rolled
     /// back but the log and what was used. `measured` brings fuel and memory, which the runtime knows.
     pub async fn finish(mut self, result: Result<(), HostError>, measured: Usage) -> Finished {
         let dropped = self.budget.log_lines_dropped();
@@ -352,7 +357,7 @@ impl Invocation {
     }
 
     /// Writes what was held back until the end: the history of what was written, events, then the mark that the delivery
-    /// is done, which must be last.
+    /// or the run is done, which must be last.
     async fn prepare(&mut self) -> Result<(), Fatal> {
         let fatal = |error: crate::CallError| match error {
             crate::CallError::Fatal(fatal) => fatal,
@@ -367,12 +372,17 @@ impl Invocation {
             self.transaction().await.map_err(fatal)?.publish(&events).await.map_err(Fatal::Storage)?;
             self.events = events;
         }
-        if matches!(self.cause, Cause::Delivery(_)) {
+        if matches!(self.cause, Cause::Delivery(_) | Cause::Run(_)) {
             self.transaction().await.map_err(fatal)?;
         }
         match (&self.cause, &mut self.transaction) {
             (Cause::Delivery(delivery), Some(transaction)) => {
                 let ours = transaction.mark_done(delivery).await.map_err(Fatal::Storage)?;
+                if ours { Ok(()) } else { Err(Fatal::ClaimLost) }
+            }
+            (Cause::Run(run), Some(transaction)) => {
+                let at = to_micros(self.services.clock.now());
+                let ours = transaction.mark_run_done(run, at).await.map_err(Fatal::Storage)?;
                 if ours { Ok(()) } else { Err(Fatal::ClaimLost) }
             }
             _ => Ok(()),

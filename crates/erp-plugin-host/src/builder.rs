@@ -25,6 +25,7 @@ pub struct PluginHostBuilder {
     pub(crate) stored_roles: bool,
     pub(crate) limits: Limits,
     pub(crate) caps: Option<Limits>,
+    pub(crate) job_caps: Option<Limits>,
     pub(crate) bare_components: bool,
     pub(crate) retry_caps: RetryCaps,
     pub(crate) tenant_limits: TenantLimits,
@@ -47,6 +48,7 @@ impl PluginHostBuilder {
             stored_roles: false,
             limits: Limits::default(),
             caps: None,
+            job_caps: None,
             bare_components: true,
             retry_caps: RetryCaps::default(),
             tenant_limits: TenantLimits::default(),
@@ -100,6 +102,14 @@ impl PluginHostBuilder {
         self
     }
 
+    /// The most that a run of a job may use, and what a job may ask for. Default: ten times
+    /// [`limit_caps`](Self::limit_caps) of what adds up, such as fuel and time, and the same of the rest.
+    #[must_use]
+    pub fn job_limit_caps(mut self, caps: Limits) -> Self {
+        self.job_caps = Some(caps);
+        self
+    }
+
     /// Whether components without a manifest may be installed. Default: yes; a server says no.
     #[must_use]
     pub fn bare_components(mut self, allowed: bool) -> Self {
@@ -107,7 +117,7 @@ impl PluginHostBuilder {
         self
     }
 
-    /// The most that a subscription may ask for when its deliveries fail. Default: ten retries, an hour.
+    /// The most that a subscription or a job may ask for when its deliveries or runs fail. Default: ten retries, an hour.
     #[must_use]
     pub fn retry_caps(mut self, caps: RetryCaps) -> Self {
         self.retry_caps = caps;
@@ -121,7 +131,7 @@ impl PluginHostBuilder {
         self
     }
 
-    /// How deliveries are worked off.
+    /// How deliveries and runs of jobs are worked off.
     #[must_use]
     pub fn worker(mut self, options: WorkerOptions) -> Self {
         self.worker = options;
@@ -205,7 +215,8 @@ impl PluginHostBuilder {
 
     fn loader(&mut self) -> HostResult<Loader> {
         let cap = self.caps.as_ref().unwrap_or(&self.limits).memory;
-        self.engine.max_memory = cap.max(self.limits.memory);
+        let of_jobs = self.job_caps.as_ref().map_or(0, |caps| caps.memory);
+        self.engine.max_memory = cap.max(self.limits.memory).max(of_jobs);
         let engine = Engine::new(self.engine.clone())?;
         let compiler =
             self.compiler.take().unwrap_or_else(|| Arc::new(InProcessCompiler::new(engine.clone())));

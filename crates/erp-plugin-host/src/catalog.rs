@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use erp_plugin_host_api::DynamicDirectory;
 use erp_plugin_model::event::{EventPattern, RetryPolicy};
 use erp_plugin_model::evolution;
+use erp_plugin_model::job::Job;
 use erp_plugin_model::manifest::{Capabilities, DEFAULT_MAX_SIZE};
-use erp_plugin_model::{EntityRef, EntitySchema, EventType, Limits, Manifest, PluginName, TenantId};
+use erp_plugin_model::{EntityRef, EntitySchema, EventType, JobName, Limits, Manifest, PluginName, TenantId};
 use erp_plugin_runtime::LoadedPlugin;
-use erp_plugin_storage::{Entity, PluginVersion, Subscription};
+use erp_plugin_storage::{Entity, NewJob, PluginVersion, Subscription};
 use tokio::sync::OnceCell;
 
 use crate::tenants::KEPT;
@@ -80,11 +82,40 @@ impl Installed {
 
     /// What one of its invocations may use: what it asks for, capped.
     pub(crate) fn limits(&self, defaults: &Limits, caps: &Limits) -> Limits {
+        self.asked(defaults).capped_by(caps)
+    }
+
+    /// What a run of one of its jobs may use: what the job asks for, else ten times what an invocation does, capped.
+    pub(crate) fn job_limits(&self, job: &JobName, defaults: &Limits, caps: &Limits) -> Limits {
+        let mut limits = self.asked(defaults).for_jobs();
+        for (kind, value) in self.job(job).iter().flat_map(|job| &job.limits) {
+            limits.set(*kind, *value);
+        }
+        limits.capped_by(caps)
+    }
+
+    fn asked(&self, defaults: &Limits) -> Limits {
         let mut limits = defaults.clone();
         for (kind, value) in self.manifest.iter().flat_map(|manifest| &manifest.limits) {
             limits.set(*kind, *value);
         }
-        limits.capped_by(caps)
+        limits
+    }
+
+    /// A job that its manifest declares.
+    pub(crate) fn job(&self, name: &JobName) -> Option<&Job> {
+        self.manifest.as_ref()?.job(name)
+    }
+
+    /// Its jobs as they are set where it is enabled, with the first moment at which each is planned.
+    pub(crate) fn jobs(&self, now: DateTime<Utc>) -> Vec<NewJob> {
+        let jobs = self.manifest.iter().flat_map(|manifest| &manifest.jobs);
+        jobs.map(|own| NewJob {
+            job: own.name.clone(),
+            schedule: own.schedule.as_ref().map(ToString::to_string),
+            plan_at: own.schedule.as_ref().and_then(|schedule| schedule.next_after(now)),
+        })
+        .collect()
     }
 
     /// How failed deliveries of such events are tried again.

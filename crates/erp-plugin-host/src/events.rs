@@ -39,12 +39,14 @@ pub struct Retention {
     pub events: Option<Duration>,
     /// Log lines. Default: 30 days.
     pub log: Option<Duration>,
+    /// Runs of jobs that have ended. Default: 90 days.
+    pub runs: Option<Duration>,
 }
 
 impl Default for Retention {
     fn default() -> Self {
         const DAY: Duration = Duration::from_hours(24);
-        Self { events: Some(7 * DAY), log: Some(30 * DAY) }
+        Self { events: Some(7 * DAY), log: Some(30 * DAY), runs: Some(90 * DAY) }
     }
 }
 
@@ -55,12 +57,14 @@ pub struct Pruned {
     pub events: u64,
     /// Log lines.
     pub log_lines: u64,
+    /// Runs of jobs.
+    pub runs: u64,
 }
 
 impl Pruned {
     /// Whether there was no more.
     pub(crate) fn is_last(self) -> bool {
-        self.events < u64::from(BATCH) && self.log_lines < u64::from(BATCH)
+        [self.events, self.log_lines, self.runs].iter().all(|pruned| *pruned < u64::from(BATCH))
     }
 }
 
@@ -227,6 +231,7 @@ impl Inner {
             let batch = self.prune_some(retention).await?;
             pruned.events += batch.events;
             pruned.log_lines += batch.log_lines;
+            pruned.runs += batch.runs;
             if batch.is_last() {
                 return Ok(pruned);
             }
@@ -246,6 +251,11 @@ impl Inner {
         if let Some(before) = before(retention.log) {
             let mut platform = self.change_platform().await?;
             pruned.log_lines = platform.prune_log(before, BATCH).await?;
+            platform.commit().await?;
+        }
+        if let Some(before) = before(retention.runs) {
+            let mut platform = self.change_platform().await?;
+            pruned.runs = platform.prune_runs(before, BATCH).await?;
             platform.commit().await?;
         }
         Ok(pruned)

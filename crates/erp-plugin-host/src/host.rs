@@ -35,6 +35,7 @@ use crate::error::HostResult;
 use crate::events::Events;
 use crate::executor::Executor;
 use crate::install::InstallOptions;
+use crate::jobs::Jobs;
 use crate::locks::Locks;
 use crate::quarantine::{Failing, QuarantineOptions};
 use crate::report::InvocationReport;
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) known_tenants: KnownTenants,
     pub(crate) limits: Limits,
     pub(crate) caps: Limits,
+    pub(crate) job_caps: Limits,
     pub(crate) bare_components: bool,
     /// The host's own identity.
     pub(crate) system: UserId,
@@ -84,6 +86,8 @@ pub(crate) struct Inner {
     pub(crate) draining: tokio::sync::Mutex<Drainer>,
     /// Told when something was published here.
     pub(crate) published: Notify,
+    /// Told when a run of a job was asked for here.
+    pub(crate) run_added: Notify,
     /// What the platform's own subscribers do.
     pub(crate) subscribed: Subscribed,
     pub(crate) retry_caps: RetryCaps,
@@ -137,8 +141,10 @@ impl PluginHost {
         let slots = Slots::new(loader.engine().options().sandboxes, builder.tenant_limits);
         let id = builder.services.ids.new_id(builder.services.clock.now());
         let drainer = Drainer::new(WorkerId(id));
+        let caps = builder.caps.unwrap_or_else(|| builder.limits.clone());
         let inner = Inner {
-            caps: builder.caps.unwrap_or_else(|| builder.limits.clone()),
+            job_caps: builder.job_caps.unwrap_or_else(|| caps.for_jobs()),
+            caps,
             services: builder.services,
             authorizer,
             stored_roles,
@@ -157,6 +163,7 @@ impl PluginHost {
             enabling: Locks::default(),
             draining: tokio::sync::Mutex::new(drainer),
             published: Notify::new(),
+            run_added: Notify::new(),
             subscribed: Subscribed::default(),
             retry_caps: builder.retry_caps,
             worker_options: builder.worker,
@@ -415,16 +422,19 @@ impl PluginHost {
         self.run(|inner| async move { inner.unsubscribe(&name, &event).await }).await
     }
 
-    /// Works off deliveries until the handle is told to stop, or dropped: numbers what was published in any process on this
+    /// Works off deliveries and runs of jobs until the handle is told to stop, or dropped: numbers what was published in any process on this
     /// database, and delivers it in order, stream by stream, many streams at a time. A handler that fails is tried again
     /// after the delays of its subscription; then its delivery is a dead letter. A fault of the platform (storage,
     /// authorizer) is logged, uses up nobody's attempts, and what it kept from being done is done later.
+    ///
+    /// Jobs are planned and run in each tenant in which their plugin is enabled, each occasion once, however many hosts there
+    /// are on this database.
     #[must_use]
     pub fn start_worker(&self) -> WorkerHandle {
         WorkerHandle::start(self, self.inner.worker_options.clone())
     }
 
-    /// Works off deliveries until nothing is left that can be done now, retries without their delays: for tests, and for
+    /// Works off deliveries, but no jobs, until nothing is left that can be done now, retries without their delays: for tests, and for
     /// whoever runs no [worker](Self::start_worker). What other processes have in hand is waited for only if they give no
     /// sign of life. `Err` is for a fault of the platform (storage, authorizer): it uses up nobody's attempts, and the next
     /// drain goes on where this stopped.
@@ -436,6 +446,12 @@ impl PluginHost {
     #[must_use]
     pub fn events(&self) -> Events<'_> {
         Events::new(self)
+    }
+
+    /// Jobs of plugins, their runs, and what became of them.
+    #[must_use]
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs::new(self)
     }
 
     /// Sets a value of a plugin's configuration in a tenant, or takes it away.
@@ -629,6 +645,16 @@ impl Inner {
                     if *asked > allowed {
                         let (asked, allowed) = (kind.show(*asked), kind.show(allowed));
                         notes.push(format!("asks for {} {asked}, gets {allowed}", kind.row().name));
+                    }
+                }
+                for job in &manifest.jobs {
+                    for (kind, asked) in &job.limits {
+                        let allowed = self.job_caps.get(*kind);
+                        if *asked > allowed {
+                            let (asked, allowed) = (kind.show(*asked), kind.show(allowed));
+                            let (job, limit) = (&job.name, kind.row().name);
+                            notes.push(format!("job {job} asks for {limit} {asked}, gets {allowed}"));
+                        }
                     }
                 }
             }

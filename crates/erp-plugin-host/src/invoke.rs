@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use erp_plugin_host_api::{CallError, CallResult, Cause, Fatal, Finish, Invocation, InvocationContext};
 use erp_plugin_model::usage::{LogLevel, Usage};
 use erp_plugin_model::{
@@ -11,7 +12,8 @@ use erp_plugin_model::{
 };
 use erp_plugin_runtime::{Called, Export, LoadedPlugin};
 use erp_plugin_storage::{
-    ActivationState, AuditEntry, ErrorKind, Mode, StorageError, Subscription, TenantScope,
+    ActivationState, AuditEntry, ErrorKind, Mode, NewJob, StorageError, StorageResult, Subscription,
+    TenantScope, Transaction,
 };
 
 use crate::activation::{self, Active};
@@ -55,11 +57,25 @@ pub(crate) struct Call {
     pub(crate) lifecycle: Option<Option<Mark>>,
 }
 
-/// Where a plugin stands after a lifecycle call.
+/// Where a plugin stands in a tenant, what it gets there, and what the audit trail says of it.
 pub(crate) struct Mark {
     pub(crate) state: ActivationState,
     pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) jobs: Vec<NewJob>,
+    pub(crate) at: DateTime<Utc>,
     pub(crate) entry: Option<AuditEntry>,
+}
+
+impl Mark {
+    pub(crate) async fn set(&self, own: &mut dyn Transaction) -> StorageResult<()> {
+        let plugin = &self.state.plugin;
+        own.set_activation(&self.state, &self.subscriptions).await?;
+        own.set_jobs(plugin, &self.jobs, self.at, &format!("{plugin} has no such job any more")).await?;
+        match &self.entry {
+            Some(entry) => own.note_audit(entry).await,
+            None => Ok(()),
+        }
+    }
 }
 
 impl Inner {
@@ -101,7 +117,10 @@ impl Inner {
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
         let mut loaded = self.load(&active.plugin).await?;
-        let limits = self.limits_for(&active.plugin, &export);
+        let limits = match &cause {
+            Cause::Run(run) => active.plugin.job_limits(&run.job, &self.limits, &self.job_caps),
+            Cause::Request | Cause::Delivery(_) => self.limits_for(&active.plugin, &export),
+        };
         self.budgets.check(&tenant, Instant::now()).map_err(HostFailure::Busy)?;
         let _permit = self.slots.acquire(&tenant).await.map_err(HostFailure::Busy)?;
         let deadline = Instant::now() + limits.deadline();
@@ -242,6 +261,7 @@ impl Inner {
         let trigger = match &cause {
             Cause::Request => "request".to_owned(),
             Cause::Delivery(delivery) => format!("event {}", delivery.event_type),
+            Cause::Run(run) => format!("job {}", run.job),
         };
         let mut attempt = 1;
         loop {
@@ -444,12 +464,7 @@ async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T
 }
 
 async fn set_mark(invocation: &mut Invocation, mark: &Mark) -> Result<(), CallError> {
-    let transaction = invocation.transaction().await?;
-    transaction.set_activation(&mark.state, &mark.subscriptions).await?;
-    if let Some(entry) = &mark.entry {
-        transaction.note_audit(entry).await?;
-    }
-    Ok(())
+    Ok(mark.set(invocation.transaction().await?).await?)
 }
 
 pub(crate) fn to_host_error(error: CallError) -> HostError {

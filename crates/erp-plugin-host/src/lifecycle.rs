@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use erp_plugin_host_api::Cause;
+use erp_plugin_model::time::to_micros;
 use erp_plugin_model::{EventType, HostError, Identity, PluginName, TenantId, UserId};
 use erp_plugin_runtime::Export;
 use erp_plugin_storage::{ActivationState, AuditEntry};
@@ -17,11 +18,20 @@ use crate::invoke::{Call, Mark};
 /// What a plugin is told when another version of it was enabled in a tenant before, if it subscribes to that.
 const UPGRADED: &str = "plugin.upgraded";
 
+/// How often it is tried again to enable or disable a plugin when the transaction is lost.
+const RETRIES: u32 = 5;
+
 fn upgraded(plugin: &Installed, from: &semver::Version) -> Option<Export> {
     let event_type = EventType::parse(UPGRADED).ok()?;
     let is_wanted = plugin.subscriptions().iter().any(|own| own.pattern.matches(&event_type));
     let versions = json!({ "from": from.to_string(), "to": plugin.record.version.to_string() });
     is_wanted.then(|| Export::HandleEvent { event_type: UPGRADED.to_owned(), payload: versions.to_string() })
+}
+
+/// Whether to try again after a transaction that was lost: a job may have been planned in this moment.
+fn is_lost(done: &HostResult<()>, retries: &mut u32) -> bool {
+    *retries += 1;
+    *retries <= RETRIES && matches!(done, Err(HostFailure::Storage(error)) if error.is_transient())
 }
 
 /// What it is called when another version comes in the place of one.
@@ -111,6 +121,7 @@ impl Inner {
             to: Some(version.to_string()),
             ..self.done(by, action)
         };
+        let at = to_micros(self.services.clock.now());
         let mark = |is_last: bool| Mark {
             state: ActivationState {
                 enabled: told || is_last,
@@ -119,6 +130,8 @@ impl Inner {
                 ..ActivationState::enabled(plugin.clone(), version.clone())
             },
             subscriptions: installed.subscriptions(),
+            jobs: installed.jobs(at),
+            at,
             entry: (told || is_last).then(|| entry.clone()),
         };
         if !initialised {
@@ -187,7 +200,23 @@ impl Inner {
         installed: &Installed,
         pinned: bool,
     ) -> HostResult<()> {
+        let (mut done, mut retries) = (self.try_go_on(by, tenant, installed, pinned).await, 0);
+        while is_lost(&done, &mut retries) {
+            done = self.try_go_on(by, tenant, installed, pinned).await;
+        }
+        self.activations.forget(tenant, installed.name());
+        done
+    }
+
+    async fn try_go_on(
+        &self,
+        by: &UserId,
+        tenant: &TenantId,
+        installed: &Installed,
+        pinned: bool,
+    ) -> HostResult<()> {
         let plugin = installed.name();
+        let at = to_micros(self.services.clock.now());
         let mut own = self.change(tenant).await?;
         let state = own.activation(plugin).await?;
         let is_other =
@@ -204,14 +233,18 @@ impl Inner {
                 detail: (action == "plugin.pinned").then(|| pinned.to_string()),
                 ..self.done(by, action)
             };
-            own.note_audit(&entry).await?;
-            let state = ActivationState { enabled: true, pinned, quarantine: None, ..state };
-            own.set_activation(&state, &installed.subscriptions()).await?;
+            let mark = Mark {
+                state: ActivationState { enabled: true, pinned, quarantine: None, ..state },
+                subscriptions: installed.subscriptions(),
+                jobs: installed.jobs(at),
+                at,
+                entry: Some(entry),
+            };
+            mark.set(&mut *own).await?;
             own.commit(None).await?;
         } else {
             own.rollback(None).await?;
         }
-        self.activations.forget(tenant, plugin);
         Ok(())
     }
 
@@ -223,6 +256,22 @@ impl Inner {
         plugin: &PluginName,
         why: Option<String>,
     ) -> HostResult<()> {
+        let (mut done, mut retries) = (self.try_stop(by, tenant, plugin, why.as_deref()).await, 0);
+        while is_lost(&done, &mut retries) {
+            done = self.try_stop(by, tenant, plugin, why.as_deref()).await;
+        }
+        self.activations.forget(tenant, plugin);
+        done
+    }
+
+    /// Its jobs stay, so that it is known what was missed.
+    async fn try_stop(
+        &self,
+        by: &UserId,
+        tenant: &TenantId,
+        plugin: &PluginName,
+        why: Option<&str>,
+    ) -> HostResult<()> {
         // One that is enabled again gets those of the version that runs then.
         let here = self.catalog.get_in(tenant, plugin);
         let subscriptions = here.map(|installed| installed.subscriptions()).unwrap_or_default();
@@ -232,7 +281,7 @@ impl Inner {
                 let entry = AuditEntry {
                     plugin: Some(plugin.clone()),
                     from: Some(state.version.to_string()),
-                    detail: why,
+                    detail: why.map(str::to_owned),
                     ..self.done(by, "plugin.disabled")
                 };
                 own.note_audit(&entry).await?;
@@ -242,7 +291,6 @@ impl Inner {
             }
             _ => own.rollback(None).await?,
         }
-        self.activations.forget(tenant, plugin);
         Ok(())
     }
 
@@ -257,11 +305,17 @@ impl Inner {
         self.activations.forget(tenant, plugin);
         active = self.active(tenant, plugin).await?;
         if active.is_enabled() && !active.is_ready() {
-            if let Err(failure) = self.enable(&self.system, tenant, plugin).await {
-                let why = format!("{failure}; {} does not fit its tables any more", active.version_there());
-                tracing::warn!(%tenant, %plugin, %why, "a plugin was disabled");
-                self.stop(&self.system, tenant, plugin, Some(why)).await?;
-                return Ok(None);
+            match self.enable(&self.system, tenant, plugin).await {
+                Ok(()) => {}
+                Err(failure @ HostFailure::Lifecycle { .. }) => {
+                    let why =
+                        format!("{failure}; {} does not fit its tables any more", active.version_there());
+                    tracing::warn!(%tenant, %plugin, %why, "a plugin was disabled");
+                    self.stop(&self.system, tenant, plugin, Some(why)).await?;
+                    return Ok(None);
+                }
+                // No fault of the plugin's.
+                Err(fault) => return Err(fault),
             }
             active = self.active(tenant, plugin).await?;
         }

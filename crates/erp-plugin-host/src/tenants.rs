@@ -149,7 +149,9 @@ impl Inner {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> HostResult<DeletionReceipt> {
         match self.set_tenant_state(by, tenant, TenantState::Suspended).await {
-            Ok(TenantState::Active) => tokio::time::sleep(KEPT + self.caps.deadline()).await,
+            Ok(TenantState::Active) => {
+                tokio::time::sleep(KEPT + self.caps.deadline().max(self.job_caps.deadline())).await
+            }
             Ok(TenantState::Suspended) => {}
             // Of one that an earlier deletion took away something may be left.
             Err(error) if error.code() == ErrorCode::NotFound => {}

@@ -10,7 +10,7 @@ use erp_plugin_model::{ErrorCode, HostError, PluginName, TenantId, UserId, evolu
 use erp_plugin_storage::AuditEntry;
 
 use crate::catalog::Installed;
-use crate::error::HostResult;
+use crate::error::{HostFailure, HostResult};
 use crate::host::{Inner, PluginSummary};
 use crate::lifecycle::replacing;
 
@@ -44,6 +44,12 @@ impl Inner {
                 continue;
             }
             if let Err(failure) = self.go_to(by, &tenant, installed, false).await {
+                if let HostFailure::Storage(_) = failure {
+                    // Whoever calls it next there does it.
+                    summary.notes.push(format!("in {tenant}: {failure}; its init is still due"));
+                    summary.not_in.push(tenant);
+                    continue;
+                }
                 let why = format!("{failure}; {} does not fit its tables any more", state.version);
                 summary.notes.push(format!("in {tenant}: {why}: it is disabled there"));
                 self.stop(by, &tenant, plugin, Some(why)).await?;

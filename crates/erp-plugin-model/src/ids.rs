@@ -128,6 +128,13 @@ name!(
             && text.split('.').all(|segment| !segment.is_empty() && segment.bytes().all(is_segment_byte))
     }
 );
+name!(
+    /// A job, as its own plugin calls it; the last segment of the event with which it is called.
+    JobName,
+    "job name",
+    "1 to 60 of a-z 0-9 _ -",
+    |text| (1..=60).contains(&text.len()) && text.bytes().all(is_segment_byte)
+);
 
 name!(
     /// A role of a tenant. The platform's own string, as a user's id is: `clerk`, `sales.manager`.
@@ -276,8 +283,12 @@ uuid_id!(
     InvocationId
 );
 uuid_id!(
-    /// Who works off deliveries: a process, for as long as it runs.
+    /// Who works off deliveries or runs of jobs: a part of a process, for as long as it runs.
     WorkerId
+);
+uuid_id!(
+    /// The id of a run of a job.
+    RunId
 );
 
 impl RecordId {
@@ -290,6 +301,14 @@ impl RecordId {
 
 impl EventId {
     /// Reads the hyphenated form. `None` for anything else: such an id belongs to no event.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        hyphenated(text).map(Self)
+    }
+}
+
+impl RunId {
+    /// Reads the hyphenated form. `None` for anything else: such an id belongs to no run.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         hyphenated(text).map(Self)

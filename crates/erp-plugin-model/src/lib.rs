@@ -17,6 +17,7 @@ pub mod filter;
 pub mod fold;
 pub mod identity;
 pub mod ids;
+pub mod job;
 pub mod labels;
 pub mod limits;
 pub mod manifest;
@@ -34,8 +35,8 @@ pub use entity_ref::EntityRef;
 pub use error::{ErrorCode, HostError};
 pub use identity::{Identity, IdentityKind, PermissionSet};
 pub use ids::{
-    EntityName, EventId, EventType, FieldName, InvocationId, PermissionName, PermissionPattern, PluginName,
-    RecordId, RoleName, TenantId, UserId, Version, WorkerId,
+    EntityName, EventId, EventType, FieldName, InvocationId, JobName, PermissionName, PermissionPattern,
+    PluginName, RecordId, RoleName, RunId, TenantId, UserId, Version, WorkerId,
 };
 pub use labels::Labels;
 pub use limits::Limits;

@@ -114,6 +114,19 @@ impl Limits {
         Duration::from_millis(self.deadline_ms)
     }
 
+    /// What a job has where nothing else is said: ten times as much of what adds up. What is of one moment or one thing
+    /// (memory, the size of a call, the writer of an embedded database) stays.
+    #[must_use]
+    pub fn for_jobs(&self) -> Self {
+        let mut limits = self.clone();
+        for row in TABLE {
+            if row.kind.adds_up() {
+                limits.set(row.kind, self.get(row.kind).saturating_mul(10));
+            }
+        }
+        limits
+    }
+
     /// The writer hold as a duration.
     #[must_use]
     pub fn writer_hold(&self) -> Duration {
@@ -126,6 +139,26 @@ impl LimitKind {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.name == name).map(|row| row.kind)
+    }
+
+    /// Whether it is of an invocation's whole time.
+    fn adds_up(self) -> bool {
+        match self {
+            Self::Fuel
+            | Self::Deadline
+            | Self::HostCalls
+            | Self::RowsRead
+            | Self::RowsWritten
+            | Self::TotalBytes
+            | Self::Events
+            | Self::LogLines => true,
+            Self::Memory
+            | Self::CallBytes
+            | Self::EventBytes
+            | Self::LogLineBytes
+            | Self::EventDepth
+            | Self::WriterHold => false,
+        }
     }
 
     /// A value in the limit's unit: `64 MiB`, `250 ms`, `200`.
@@ -189,6 +222,14 @@ mod tests {
             assert_eq!(limits.get(row.kind), 1);
         }
         assert_eq!(Limits::default().capped_by(&limits), limits);
+    }
+
+    #[test]
+    fn a_job_has_ten_times_as_much_of_what_adds_up() {
+        let (own, jobs) = (Limits::default(), Limits::default().for_jobs());
+        assert_eq!((jobs.fuel, jobs.deadline()), (100_000_000, Duration::from_secs(20)));
+        assert_eq!((jobs.memory, jobs.writer_hold_ms), (own.memory, own.writer_hold_ms));
+        assert_eq!(Limits { fuel: u64::MAX, ..own }.for_jobs().fuel, u64::MAX);
     }
 
     #[test]

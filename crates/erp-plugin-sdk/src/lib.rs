@@ -56,6 +56,7 @@ pub mod events;
 mod handler;
 pub mod identity;
 pub mod integer;
+mod jobs;
 pub mod log;
 mod panic_hook;
 pub mod records;
@@ -69,4 +70,5 @@ pub use error::{Error, ErrorCode, Result};
 #[doc(hidden)]
 pub use handler::Export;
 pub use handler::{Event, Plugin};
+pub use jobs::JobRun;
 pub use records::{Page, PageRequest, Record};

@@ -7,18 +7,20 @@ use erp_plugin_model::event::{EventPattern, NewEvent, Publisher};
 use erp_plugin_model::manifest::{Capabilities, Manifest};
 use erp_plugin_model::usage::{InvocationRecord, LogLevel, LogLine};
 use erp_plugin_model::{
-    EntityRef, EntitySchema, ErrorCode, EventId, InvocationId, RecordId, UserId, Value, Version,
+    EntityRef, EntitySchema, ErrorCode, EventId, InvocationId, JobName, RecordId, RunId, UserId, Value,
+    Version,
 };
 use erp_plugin_storage::transfer::Transfer;
 use erp_plugin_storage::{
     ActivationState, AuditEntry, Change, CreateDynamic, DeleteOutcome, Entity, InsertOutcome, NewChange,
-    NewRecord, Origin, PluginVersion, Storage, Subscription, Transaction, Verb,
+    NewJob, NewRecord, OneOff, Origin, PlannedJob, PlannedRun, PluginVersion, RunFailure, RunRequest,
+    Storage, Subscription, Transaction, Verb,
 };
 
 use crate::cases::series::take;
 use crate::fixture::{
     ALPHA, BETA, done, event, fail, installation, invocation, json, new_id, new_uuid, platform, plugin,
-    publish, role, stamp, subscribe, tenant, text, time, update, user, work, write,
+    publish, role, stamp, subscribe, tenant, text, time, update, user, work, worker, write,
 };
 
 /// Two entities, of which one has a field of every type, and one refers to the other.
@@ -126,6 +128,7 @@ pub async fn fill_any(storage: &Arc<dyn Storage>) -> Estate {
     records(storage, BETA, &entities).await;
     journal(storage).await;
     events(storage).await;
+    jobs(storage).await;
     Estate { entities, codes, note }
 }
 
@@ -354,5 +357,62 @@ async fn events(storage: &Arc<dyn Storage>) {
     {
         let invocation = InvocationId(invocation);
         publish(storage, tenant, &[NewEvent { invocation, ..by("bare", "k", ordinal) }]).await;
+    }
+}
+
+/// A job that is planned and one that has no schedule; runs that wait, are under way, were done, failed and passed over.
+async fn jobs(storage: &Arc<dyn Storage>) {
+    let (suite, name) = (plugin("suite"), |name: &str| JobName::parse(name).unwrap());
+    for owner in [ALPHA, BETA] {
+        let mut transaction = write(storage, owner).await;
+        let jobs = [
+            NewJob {
+                job: name("nightly"),
+                schedule: Some("0 3 * * * Asia/Shanghai".to_owned()),
+                plan_at: Some(time(10)),
+            },
+            NewJob { job: name("by-hand"), schedule: None, plan_at: None },
+        ];
+        transaction.set_jobs(&suite, &jobs, time(0), "gone").await.unwrap();
+        transaction.commit(None).await.unwrap();
+    }
+    let mut own = platform(storage).await;
+    let run = |second| PlannedRun { id: RunId(new_uuid()), occasion: time(second), due_at: time(second + 1) };
+    for due in own.due_jobs(time(20), 10).await.unwrap() {
+        let runs = [run(12), run(13), run(14)];
+        let planned = PlannedJob {
+            due: &due,
+            at: time(20),
+            plan_at: Some(time(30)),
+            runs: &runs,
+            missed: Some((RunId(new_uuid()), time(11), "missed 名")),
+            skip: None,
+        };
+        assert!(own.plan_job(&planned).await.unwrap());
+        let payload = Some("{\"n\": 1.50}".to_owned());
+        let (tenant, plugin, job) = (due.tenant.clone(), suite.clone(), name("by-hand"));
+        let one_off = OneOff { id: RunId(new_uuid()), tenant, plugin, job, at: time(15), payload };
+        assert!(own.add_run(&one_off).await.unwrap());
+    }
+    own.commit().await.unwrap();
+    // Of each tenant the first is done and the second fails; a one-off is still under way.
+    for round in 0..2 {
+        let mut own = platform(storage).await;
+        let request = RunRequest { worker: worker(), at: time(50), runs: 10, per_tenant: 10, full: &[] };
+        let claimed = own.claim_runs(&request).await.unwrap();
+        let scheduled: Vec<_> = claimed.iter().filter(|run| run.job.as_str() == "nightly").collect();
+        assert_eq!(scheduled.len(), 2);
+        if round == 1 {
+            for run in &scheduled {
+                let failure = RunFailure { run, error: "no stock\n名", at: time(52), retry_at: None };
+                assert!(own.fail_run(failure).await.unwrap());
+            }
+        }
+        own.commit().await.unwrap();
+        for run in scheduled.into_iter().filter(|_| round == 0) {
+            let mut transaction = write(storage, run.tenant.as_str()).await;
+            assert!(transaction.mark_run_done(run, time(51)).await.unwrap());
+            transaction.commit(None).await.unwrap();
+        }
     }
 }

@@ -27,21 +27,23 @@ use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{Delivery, EventPattern, NewEvent};
 use erp_plugin_model::evolution::{Archived, Check, Step};
 use erp_plugin_model::filter::Filter;
+use erp_plugin_model::job::JobRun;
 use erp_plugin_model::page::Page;
 use erp_plugin_model::usage::InvocationRecord;
 use erp_plugin_model::{
-    EntityRef, EntitySchema, EventId, FieldName, PluginName, RecordId, Role, RoleAssignment, RoleName,
+    EntityRef, EntitySchema, EventId, FieldName, PluginName, RecordId, Role, RoleAssignment, RoleName, RunId,
     TenantId, UserId, Value, Version, WorkerId,
 };
 use erp_plugin_storage::{
     Access, Activation, ActivationState, Aggregate, AggregateOutcome, Alter, Altered, Audit, AuditEntry,
     AuditQuery, AuditTrail, Backlog, Change, ClaimRequest, Clashes, Counted, CreateDynamic, DeadLetter,
-    DeadLetterFilter, DeadLetters, DeleteOutcome, DeliveryStatus, Dispatch, DispatchOutcome, DynamicEntities,
-    Entity, Erasure, EventFilter, Events, Failure, History, HistoryQuery, HistorySink, InsertOutcome,
-    JournalReader, Ledger, LogQuery, Moved, NewChange, NewRecord, NumberSeries, Origin, Outbox,
-    PlatformScope, PlatformTransaction, PluginVersion, Quarantine, QueryOutcome, RecordSink, RecordUpdate,
-    Records, Registry, Reshape, RestoreOutcome, Roles, SchemaAdmin, Series, Stamp, Storage, StorageResult,
-    StoredEvent, StoredLogLine, Subscribers, Subscription, TenantScope, TenantState, Transaction,
+    DeadLetterFilter, DeadLetters, DeleteOutcome, DeliveryStatus, Dispatch, DispatchOutcome, DueJob,
+    DynamicEntities, Entity, Erasure, EventFilter, Events, Failure, History, HistoryQuery, HistorySink,
+    InsertOutcome, JobRuns, Jobs, JournalReader, Ledger, LogQuery, Moved, NewChange, NewJob, NewRecord,
+    NumberSeries, OneOff, Origin, Outbox, PlannedJob, PlatformScope, PlatformTransaction, PluginVersion,
+    Quarantine, QueryOutcome, RecordSink, RecordUpdate, Records, Registry, Reshape, RestoreOutcome, Roles,
+    RunFailure, RunFilter, RunRequest, SchemaAdmin, Series, Stamp, Storage, StorageResult, StoredEvent,
+    StoredJob, StoredLogLine, StoredRun, Subscribers, Subscription, TenantScope, TenantState, Transaction,
     TransactionOptions, UpdateOutcome, UsageTotal, Which, WorkerState, Workers,
 };
 
@@ -343,6 +345,10 @@ operations! {
             fn declare(schema: &EntitySchema) -> bool;
             fn has_dynamic(name: &EntityRef) -> bool;
         }
+        Jobs {
+            fn set_jobs(plugin: &PluginName, jobs: &[NewJob], at: DateTime<Utc>, gone: &str) -> ();
+            fn mark_run_done(run: &JobRun, at: DateTime<Utc>) -> bool;
+        }
         JournalReader {
             fn log(query: &LogQuery) -> Vec<StoredLogLine>;
             fn usage() -> Vec<UsageTotal>;
@@ -413,6 +419,23 @@ operations! {
             fn beat(worker: WorkerId) -> ();
             fn workers() -> Vec<WorkerState>;
             fn retire(worker: WorkerState) -> bool;
+        }
+        JobRuns {
+            fn due_jobs(at: DateTime<Utc>, limit: u32) -> Vec<DueJob>;
+            fn plan_job(planned: &PlannedJob<'_>) -> bool;
+            fn put_off(due: &DueJob, plan_at: DateTime<Utc>) -> ();
+            fn is_run_due(at: DateTime<Utc>) -> bool;
+            fn claim_runs(request: &RunRequest<'_>) -> Vec<JobRun>;
+            fn add_run(one_off: &OneOff) -> bool;
+            fn start_run(worker: WorkerId, one_off: &OneOff) -> Option<JobRun>;
+            fn fail_run(failure: RunFailure<'_>) -> bool;
+            fn release_run(run: &JobRun, due_at: DateTime<Utc>) -> bool;
+            fn jobs(tenant: &TenantId, at: DateTime<Utc>) -> Vec<StoredJob>;
+            fn runs(tenant: &TenantId, filter: &RunFilter, limit: u32) -> Vec<StoredRun>;
+            fn run(tenant: &TenantId, run: RunId) -> Option<StoredRun>;
+            fn retry_run(tenant: &TenantId, run: RunId, at: DateTime<Utc>) -> bool;
+            fn cancel_run(tenant: &TenantId, run: RunId, at: DateTime<Utc>, note: &str) -> bool;
+            fn prune_runs(before: DateTime<Utc>, limit: u32) -> u64;
         }
         Subscribers {
             fn subscribe(subscriber: &PluginName, pattern: &EventPattern) -> bool;

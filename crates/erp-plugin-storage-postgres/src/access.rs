@@ -80,10 +80,12 @@ impl Access for PostgresPlatformTransaction {
 }
 
 /// What a dispatcher made of the tenant's events, and its turns, which go to the tenant before it.
-const REMOVE: [&str; 5] = [
+const REMOVE: [&str; 7] = [
     "DELETE FROM erp_plugin.outbox WHERE tenant_id = $1",
     "DELETE FROM erp_plugin.deliveries WHERE tenant_id = $1",
     "DELETE FROM erp_plugin.streams WHERE tenant_id = $1",
+    "DELETE FROM erp_plugin.jobs WHERE tenant_id = $1",
+    "DELETE FROM erp_plugin.job_runs WHERE tenant_id = $1",
     "UPDATE erp_plugin.claim_turn
      SET last_tenant = coalesce((SELECT max(id) FROM erp_plugin.tenants WHERE id < $1), '')
      WHERE single AND last_tenant = $1",

@@ -24,12 +24,14 @@ const TABLES: &str = "SELECT c.relname::text FROM pg_catalog.pg_class AS c
 
 /// Where a plugin has rows, and which of a tenant's they are. No event is assigned to a plugin that stands nowhere, so
 /// that goes first. A full name begins with the plugin's and a dot, behind which the slash comes.
-const OF_PLUGIN: [(&str, &str); 7] = [
+const OF_PLUGIN: [(&str, &str); 9] = [
     ("activations", "plugin = $2"),
     ("subscriptions", "plugin = $2"),
     ("plugin_config", "plugin = $2"),
     ("deliveries", "plugin = $2"),
     ("streams", "plugin = $2"),
+    ("jobs", "plugin = $2"),
+    ("job_runs", "plugin = $2"),
     ("number_series", "entity >= $2 || '.' AND entity < $2 || '/'"),
     ("record_history", "entity >= $2 || '.' AND entity < $2 || '/'"),
 ];

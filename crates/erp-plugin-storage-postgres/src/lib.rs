@@ -47,6 +47,7 @@ mod filter;
 mod found;
 mod history;
 mod insert;
+mod jobs;
 mod journal;
 mod migrations;
 mod names;

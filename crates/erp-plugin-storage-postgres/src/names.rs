@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{EventPattern, Publisher};
-use erp_plugin_model::{EventType, PluginName, TenantId, UserId};
+use erp_plugin_model::{EventType, JobName, PluginName, TenantId, UserId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -15,6 +15,11 @@ pub(crate) fn read_text(row: &Row, column: usize) -> Result<&str> {
     present(row, column)?.text()
 }
 
+/// A text column, or nothing.
+pub(crate) fn read_some_text(row: &Row, column: usize) -> Result<Option<String>> {
+    raw(row, column)?.map(|text| Ok(text.text()?.to_owned())).transpose()
+}
+
 /// A tenant's id.
 pub(crate) fn read_tenant(row: &Row, column: usize) -> Result<TenantId> {
     TenantId::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("tenant id"))
@@ -23,6 +28,11 @@ pub(crate) fn read_tenant(row: &Row, column: usize) -> Result<TenantId> {
 /// A plugin's name.
 pub(crate) fn read_plugin(row: &Row, column: usize) -> Result<PluginName> {
     PluginName::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("plugin name"))
+}
+
+/// A job's name.
+pub(crate) fn read_job(row: &Row, column: usize) -> Result<JobName> {
+    JobName::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("job name"))
 }
 
 /// An event's type.

@@ -25,6 +25,7 @@ impl Workers for PostgresPlatformTransaction {
         let work = async {
             let sql =
                 "SELECT id, beat, EXISTS (SELECT FROM erp_plugin.streams AS s WHERE s.claimed_by = w.id)
+                     OR EXISTS (SELECT FROM erp_plugin.job_runs AS r WHERE r.claimed_by = w.id)
                  FROM erp_plugin.workers AS w ORDER BY id";
             let rows = client.rows(sql, &[]).await?;
             let read = rows.iter().map(|row| {
@@ -44,8 +45,12 @@ impl Workers for PostgresPlatformTransaction {
             if client.execute(sql, &[id.clone(), Parameter::Integer(worker.beat)]).await? == 0 {
                 return Ok(false);
             }
-            let sql = "UPDATE erp_plugin.streams SET claimed_by = NULL WHERE claimed_by = $1";
-            client.execute(sql, &[id]).await?;
+            for sql in [
+                "UPDATE erp_plugin.streams SET claimed_by = NULL WHERE claimed_by = $1",
+                "UPDATE erp_plugin.job_runs SET claimed_by = NULL WHERE claimed_by = $1",
+            ] {
+                client.execute(sql, std::slice::from_ref(&id)).await?;
+            }
             Ok(true)
         };
         self.session.write("retire", work).await

@@ -58,7 +58,7 @@ const APP: &str = "SET LOCAL ROLE erp_plugin_app";
 const APP_IN_A: &str = "SET LOCAL ROLE erp_plugin_app; SET LOCAL erp_plugin.tenant = 'a'";
 const WORKER: &str = "SET LOCAL ROLE erp_plugin_worker";
 /// The system's tables that hold what is a tenant's, as far as the app role reads them.
-const TENANTS_TABLES: [&str; 13] = [
+const TENANTS_TABLES: [&str; 15] = [
     "activations",
     "audit",
     "subscriptions",
@@ -69,6 +69,8 @@ const TENANTS_TABLES: [&str; 13] = [
     "outbox",
     "streams",
     "deliveries",
+    "jobs",
+    "job_runs",
     "invocations",
     "log_lines",
     "record_history",

@@ -51,7 +51,7 @@ impl Access for SqlitePlatformTransaction {
 
     async fn remove_tenant(&mut self, tenant: &TenantId) -> StorageResult<bool> {
         self.session.write("remove tenant", |connection| {
-            for table in ["outbox", "deliveries", "streams"] {
+            for table in ["outbox", "deliveries", "streams", "jobs", "job_runs"] {
                 connection
                     .prepare_cached(&format!("DELETE FROM {table} WHERE tenant_id = ?1"))?
                     .execute([tenant.as_str()])?;

@@ -40,6 +40,7 @@ mod evolution;
 mod examine;
 mod filter;
 mod history;
+mod jobs;
 mod journal;
 mod migrations;
 mod names;

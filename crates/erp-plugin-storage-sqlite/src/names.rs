@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::event::{EventPattern, Publisher};
-use erp_plugin_model::{EventType, PluginName, TenantId, UserId};
+use erp_plugin_model::{EventType, JobName, PluginName, TenantId, UserId};
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
@@ -26,6 +26,11 @@ pub(crate) fn read_tenant(row: &Row<'_>, column: usize) -> Result<TenantId> {
 /// A plugin's name.
 pub(crate) fn read_plugin(row: &Row<'_>, column: usize) -> Result<PluginName> {
     PluginName::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("plugin name"))
+}
+
+/// A job's name.
+pub(crate) fn read_job(row: &Row<'_>, column: usize) -> Result<JobName> {
+    JobName::parse(read_text(row, column)?).map_err(|_| Error::Unreadable("job name"))
 }
 
 /// An event's type.

@@ -18,7 +18,9 @@ impl Workers for SqlitePlatformTransaction {
     async fn workers(&mut self) -> StorageResult<Vec<WorkerState>> {
         self.session.read("workers", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, beat, EXISTS (SELECT 1 FROM streams WHERE claimed_by = workers.id) FROM workers ORDER BY id",
+                "SELECT id, beat, EXISTS (SELECT 1 FROM streams WHERE claimed_by = workers.id)
+                     OR EXISTS (SELECT 1 FROM job_runs WHERE claimed_by = workers.id)
+                 FROM workers ORDER BY id",
             )?;
             let mut rows = statement.query(())?;
             let mut workers = Vec::new();
@@ -37,9 +39,10 @@ impl Workers for SqlitePlatformTransaction {
                 .prepare_cached("DELETE FROM workers WHERE id = ?1 AND beat = ?2")?
                 .execute((id, worker.beat))?;
             if gone > 0 {
-                connection
-                    .prepare_cached("UPDATE streams SET claimed_by = NULL WHERE claimed_by = ?1")?
-                    .execute([id])?;
+                for table in ["streams", "job_runs"] {
+                    let sql = format!("UPDATE {table} SET claimed_by = NULL WHERE claimed_by = ?1");
+                    connection.prepare_cached(&sql)?.execute([id])?;
+                }
             }
             Ok(gone > 0)
         })

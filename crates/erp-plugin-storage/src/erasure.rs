@@ -24,7 +24,8 @@ pub trait Erasure: Send {
     async fn erase(&mut self, table: &str, limit: u32) -> StorageResult<u64>;
 
     /// Removes at most `limit` rows that a plugin has in this tenant in the system's own tables, and returns how many:
-    /// where it stands, subscriptions, configuration, deliveries and streams, number series, history of its entities. What
+    /// where it stands, subscriptions, configuration, deliveries and streams, jobs and their runs, number series, history of its
+    /// entities. What
     /// it did stays where it is told of it: events, invocations, log.
     ///
     /// Held by `erasure::nothing_of_a_plugin_is_left_and_everything_of_the_others`,

@@ -8,8 +8,8 @@
 //!   it begins, and nothing inside it names a tenant again. A [`PlatformTransaction`] sees what spans tenants and
 //!   only the system's own tables.
 //! - [`Records`], [`History`], [`Events`], [`Activation`], [`Audit`], [`Roles`], [`NumberSeries`], [`DynamicEntities`],
-//!   [`JournalReader`], [`Erasure`] are what a tenant's transaction can do; [`Registry`],
-//!   [`SchemaAdmin`], [`Access`], [`Dispatch`] are the platform's.
+//!   [`Jobs`], [`JournalReader`], [`Erasure`] are what a tenant's transaction can do; [`Registry`],
+//!   [`SchemaAdmin`], [`Access`], [`Dispatch`], [`JobRuns`], [`AuditTrail`] are the platform's.
 //! - [`Alter`], [`Ledger`] and [`Reshape`] take tables from one schema to the next, driven by [`evolve`].
 //! - [`erase`] takes everything of one tenant away, with [`Erasure`].
 //! - [`copy`] moves everything from one database to another, and [`portable`] one tenant, or what a plugin left, into files
@@ -34,6 +34,7 @@ mod events;
 mod evolution;
 pub mod evolve;
 mod history;
+mod jobs;
 mod journal;
 pub mod layout;
 pub mod moves;
@@ -64,6 +65,10 @@ pub use events::Events;
 pub use evolution::{Alter, Altered, Clashes, Ledger, Moved, Reshape, Which};
 pub use history::{
     ChangeFilter, ChangePlace, History, HistoryQuery, HistorySink, NewChange, NotedChange, Origin, Verb,
+};
+pub use jobs::{
+    DueJob, JobRuns, Jobs, NewJob, OneOff, PlannedJob, PlannedRun, RunFailure, RunFilter, RunRequest,
+    StoredJob, StoredRun,
 };
 pub use journal::{JournalReader, LogQuery, StoredLogLine, UsageTotal};
 pub use outbox::{Backlog, DeliveryState, DeliveryStatus, EventFilter, Outbox, StoredEvent};

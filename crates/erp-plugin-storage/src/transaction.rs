@@ -7,8 +7,8 @@ use erp_plugin_model::usage::InvocationRecord;
 
 use crate::{
     Access, Activation, Alter, Audit, AuditTrail, DeadLetters, Dispatch, DynamicEntities, Erasure, Events,
-    History, JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry, Reshape, Roles,
-    SchemaAdmin, StorageResult, Subscribers, TenantScope, Workers,
+    History, JobRuns, Jobs, JournalReader, Ledger, NumberSeries, Outbox, PlatformScope, Records, Registry,
+    Reshape, Roles, SchemaAdmin, StorageResult, Subscribers, TenantScope, Workers,
 };
 
 /// Whether a transaction may write.
@@ -83,6 +83,7 @@ pub trait Transaction:
     + Roles
     + NumberSeries
     + DynamicEntities
+    + Jobs
     + JournalReader
     + Reshape
     + Erasure
@@ -120,6 +121,7 @@ pub trait PlatformTransaction:
     + Subscribers
     + DeadLetters
     + Outbox
+    + JobRuns
 {
     /// Makes everything lasting.
     ///

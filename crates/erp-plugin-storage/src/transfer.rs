@@ -47,6 +47,11 @@ pub enum TenantTable<'e> {
     Deliveries,
     /// Plugin, key; last number, token. Taken in after the deliveries, of which the rest is derived.
     Streams,
+    /// Plugin, job; schedule, until when it is planned, when it is to be planned again.
+    Jobs,
+    /// Plugin, job, occasion, kind; id, payload, state, token, attempts, when it is due, note, when it failed, began, ended.
+    /// One that somebody had in hand waits.
+    JobRuns,
     /// Id; plugin, version, trigger, caused by, begun, error, and what it used.
     Invocations,
     /// When, invocation, place in its log; plugin, severity, text.
@@ -66,13 +71,15 @@ pub enum TenantTable<'e> {
 impl TenantTable<'_> {
     /// The system's own, in the order in which they are taken in. The unnumbered events of all tenants come after the
     /// numbered ones of all, so that they get later numbers.
-    pub const SYSTEM: [TenantTable<'static>; 14] = [
+    pub const SYSTEM: [TenantTable<'static>; 16] = [
         TenantTable::Activations,
         TenantTable::Subscriptions,
         TenantTable::Config,
         TenantTable::Roles,
         TenantTable::RoleAssignments,
         TenantTable::NumberSeries,
+        TenantTable::Jobs,
+        TenantTable::JobRuns,
         TenantTable::Invocations,
         TenantTable::LogLines,
         TenantTable::Audit,
@@ -97,6 +104,8 @@ impl TenantTable<'_> {
             Self::UnnumberedEvents => "unnumbered events".to_owned(),
             Self::Deliveries => "deliveries".to_owned(),
             Self::Streams => "streams".to_owned(),
+            Self::Jobs => "jobs".to_owned(),
+            Self::JobRuns => "job runs".to_owned(),
             Self::Invocations => "invocations".to_owned(),
             Self::LogLines => "log lines".to_owned(),
             Self::Audit => "audit".to_owned(),
@@ -120,9 +129,14 @@ impl TenantTable<'_> {
     #[must_use]
     pub fn key(&self) -> usize {
         match self {
-            Self::History => 4,
+            Self::History | Self::JobRuns => 4,
             Self::Deliveries | Self::LogLines | Self::NumberSeries => 3,
-            Self::Audit | Self::Subscriptions | Self::Config | Self::RoleAssignments | Self::Streams => 2,
+            Self::Audit
+            | Self::Subscriptions
+            | Self::Config
+            | Self::RoleAssignments
+            | Self::Streams
+            | Self::Jobs => 2,
             Self::Activations
             | Self::Roles
             | Self::NumberedEvents
@@ -192,6 +206,29 @@ impl TenantTable<'_> {
             Self::Streams => {
                 vec![("plugin", String), ("key", String), ("last_number", Integer), ("token", Integer)]
             }
+            Self::Jobs => vec![
+                ("plugin", String),
+                ("job", String),
+                ("schedule", String),
+                ("planned_until", DateTime),
+                ("plan_at", DateTime),
+            ],
+            Self::JobRuns => vec![
+                ("plugin", String),
+                ("job", String),
+                ("occasion", DateTime),
+                ("kind", String),
+                ("id", Uuid),
+                ("payload", Text),
+                ("state", String),
+                ("token", Integer),
+                ("attempts", Integer),
+                ("due_at", DateTime),
+                ("note", Text),
+                ("failed_at", DateTime),
+                ("began_at", DateTime),
+                ("ended_at", DateTime),
+            ],
             Self::Invocations => vec![
                 ("id", Uuid),
                 ("plugin", String),

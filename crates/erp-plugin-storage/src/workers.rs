@@ -1,4 +1,4 @@
-//! Who works off deliveries, and whether they live.
+//! Who works off deliveries and runs of jobs, and whether they live.
 //!
 //! A worker that has claims gives signs of life. That one is dead is decided by those who watch: its last sign stayed the
 //! same for a time that they measure themselves. No clock of one machine is compared with that of another, and none that
@@ -16,7 +16,7 @@ pub struct WorkerState {
     pub worker: WorkerId,
     /// Another number with each sign of life.
     pub beat: i64,
-    /// Whether it has streams in hand.
+    /// Whether it has streams or runs in hand.
     pub is_busy: bool,
 }
 
@@ -36,6 +36,7 @@ pub trait Workers: Send {
     /// Retires a worker if its last sign of life is still this one, and returns whether it was: what it has in hand is
     /// claimed anew, with its attempts counted. One that lives after all comes back with its next sign of life.
     ///
-    /// Held by `workers::who_is_retired_has_nothing_in_hand`, `workers::a_new_sign_of_life_comes_before_retirement`.
+    /// Held by `workers::who_is_retired_has_nothing_in_hand`, `workers::a_new_sign_of_life_comes_before_retirement`,
+    /// `jobs::who_is_retired_has_no_run_in_hand`.
     async fn retire(&mut self, worker: WorkerState) -> StorageResult<bool>;
 }

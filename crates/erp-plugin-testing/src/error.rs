@@ -1,8 +1,8 @@
 //! Why a plugin was not loaded, and why a call gave no answer.
 
-use erp_plugin_model::HostError;
 use erp_plugin_model::ids::InvalidName;
 use erp_plugin_model::manifest::ManifestError;
+use erp_plugin_model::{HostError, JobName};
 use erp_plugin_runtime::{GuestFailure, LoadError};
 use erp_plugin_storage::StorageError;
 
@@ -54,6 +54,9 @@ pub enum CallFailure {
     /// No host would make this call: the event's type is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// No host would make this call: the plugin has no such job.
+    #[error("the plugin declares no job {0}; add it under [[jobs]] in plugin.toml")]
+    NoJob(JobName),
     /// No host would make this call: the event's payload is no JSON.
     #[error("the event's payload is not JSON: {0}")]
     Payload(#[from] serde_json::Error),

@@ -47,8 +47,9 @@ pub async fn load_plugin(
         hooks: Arc::new(NoHooks),
     };
     let limits = Limits { fuel, ..limits(manifest.as_ref()) };
-    let plugin =
-        TestPlugin::new(loaded, services, clock, Rights::of(manifest.as_ref()), limits, database.kept);
+    let rights = Rights::of(manifest.as_ref());
+    let jobs = manifest.map(|manifest| manifest.jobs).unwrap_or_default();
+    let plugin = TestPlugin::new(loaded, services, clock, rights, limits, jobs, database.kept);
     Ok((plugin, TestInstance::new()))
 }
 

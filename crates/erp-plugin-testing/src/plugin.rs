@@ -4,10 +4,13 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use erp_plugin_host_api::{CallError, Cause, Finish, Finished, Invocation, InvocationContext, Services};
+use erp_plugin_model::job::Job;
 use erp_plugin_model::usage::{LogLevel, LogLine, Usage};
-use erp_plugin_model::{ErrorCode, EventType, HostError, Identity, Limits, PermissionSet, TenantId, UserId};
+use erp_plugin_model::{
+    ErrorCode, EventType, HostError, Identity, JobName, Limits, PermissionSet, TenantId, UserId,
+};
 use erp_plugin_runtime::{Called, Export, LoadedPlugin};
 use erp_plugin_storage::{Mode, TenantScope};
 use serde_json::Value as Json;
@@ -31,6 +34,8 @@ pub struct TestPlugin {
     clock: Arc<StandingClock>,
     rights: Rights,
     limits: Limits,
+    jobs: Vec<Job>,
+    system: UserId,
     identity: Arc<Identity>,
     permissions: Arc<PermissionSet>,
     state: TestState,
@@ -46,6 +51,7 @@ impl TestPlugin {
         clock: Arc<StandingClock>,
         rights: Rights,
         limits: Limits,
+        jobs: Vec<Job>,
         database: Option<Box<dyn Any + Send + Sync>>,
     ) -> Self {
         let tenant = TenantId::parse("tenant").expect("the constant is an id");
@@ -56,7 +62,9 @@ impl TestPlugin {
             clock,
             rights,
             limits,
-            identity: Arc::new(Identity::system(tenant, system, None)),
+            jobs,
+            identity: Arc::new(Identity::system(tenant, system.clone(), None)),
+            system,
             permissions: Arc::new(PermissionSet::all()),
             state: TestState::default(),
             _database: database,
@@ -80,6 +88,29 @@ impl TestPlugin {
         let event_type = EventType::parse(event_type)?.to_string();
         let payload = serde_json::from_slice::<&serde_json::value::RawValue>(payload)?.to_string();
         self.call(Export::HandleEvent { event_type, payload }).await
+    }
+
+    /// Runs a job that the manifest declares, as a host does for this moment, at the first attempt: with the job's own
+    /// limits, as the system. The clock stays where it is.
+    pub async fn run_job(&mut self, job: &str, scheduled_for: DateTime<Utc>) -> CallOutcome {
+        let name = JobName::parse(job)?;
+        let Some(job) = self.jobs.iter().find(|own| own.name == name) else {
+            return Err(CallFailure::NoJob(name));
+        };
+        let mut limits = self.limits.for_jobs();
+        for (kind, value) in &job.limits {
+            limits.set(*kind, *value);
+        }
+        let scheduled_for = scheduled_for.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let payload = serde_json::json!({ "scheduled_for": scheduled_for, "attempt": 1 }).to_string();
+        let export = Export::HandleEvent { event_type: format!("job.{name}"), payload };
+        let system = Identity::system(self.identity.tenant.clone(), self.system.clone(), None);
+        let acting = std::mem::replace(&mut self.identity, Arc::new(system));
+        let permissions = std::mem::replace(&mut self.permissions, Arc::new(PermissionSet::all()));
+        let ordinary = std::mem::replace(&mut self.limits, limits);
+        let outcome = self.call(export).await;
+        (self.identity, self.permissions, self.limits) = (acting, permissions, ordinary);
+        outcome
     }
 
     /// Records that the plugin wrote, in order.

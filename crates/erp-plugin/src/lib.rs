@@ -35,11 +35,12 @@ pub use environment::{SystemClock, SystemIds, random_key};
 pub use open::{OpenError, StorageUrl, host, storage, transfer};
 
 pub use erp_plugin_host::{
-    ArchivedPlugin, AuditFilter, QuarantineOptions, RollbackOptions, ComponentHealth, DeadDelivery, DeletionReceipt, DrainReport, EventDetails, Events,
-    HandlerFuture, HostFailure, HostResult, InstallOptions, InvocationReport, Obstacles, PlannedStep,
-    PluginHealth, PluginHost, PluginHostBuilder, PluginState, PluginSummary, Pruned, PurgedPlugin, Received,
-    Records, Retention, SchemaPlan, SchemaStatus, TenantLimits, Unfinished, WorkerHandle, WorkerOptions,
-    WrittenRecord, plugin_name_from_file,
+    ArchivedPlugin, AuditFilter, ComponentHealth, DeadDelivery, DeletionReceipt, DrainReport, EventDetails,
+    Events, HandlerFuture, HostFailure, HostResult, InstallOptions, InvocationReport, JobStatus, Jobs,
+    Obstacles, PlannedStep, PluginHealth, PluginHost, PluginHostBuilder, PluginState, PluginSummary, Pruned,
+    PurgedPlugin, QuarantineOptions, RanJob, Received, Records, Retention, RollbackOptions, SchemaPlan,
+    SchemaStatus, TenantLimits, Unfinished, WorkerHandle, WorkerOptions, WrittenRecord,
+    plugin_name_from_file,
 };
 pub use erp_plugin_host_api::{
     Authorizer, CallError, CallResult, HookPoint, HookRunner, HookVerdict, Invocation, RolePermissions, Verb,
@@ -47,9 +48,9 @@ pub use erp_plugin_host_api::{
 };
 pub use erp_plugin_model::{
     Clock, EntityRef, ErrorCode, EventId, EventType, FieldName, HostError, IdGenerator, Identity,
-    IdentityKind, InvocationId, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet,
-    PluginName, RecordId, Role, RoleAssignment, RoleName, TenantId, UserId, Version, event, evolution,
-    limits, manifest, role, schema, usage,
+    IdentityKind, InvocationId, JobName, Limits, Manifest, PermissionName, PermissionPattern, PermissionSet,
+    PluginName, RecordId, Role, RoleAssignment, RoleName, RunId, TenantId, UserId, Version, event, evolution,
+    job, limits, manifest, role, schema, usage,
 };
 pub use erp_plugin_runtime::{
     CodeCache, CompileError, Compiler, ComponentFacts, EngineOptions, FailureKind, HostState, Interface,
@@ -57,9 +58,9 @@ pub use erp_plugin_runtime::{
 };
 pub use erp_plugin_storage::{
     Alter, Altered, AuditEntry, Backlog, DeadLetter, DeadLetterFilter, DeliveryState, DeliveryStatus,
-    ErrorKind, EventFilter, LogQuery, PlatformScope, PlatformTransaction, Quarantine, Storage, StorageError,
-    StorageResult, StoredEvent, StoredLogLine, TenantScope, TenantState, Transaction, TransactionOptions,
-    UsageTotal,
+    ErrorKind, EventFilter, LogQuery, PlatformScope, PlatformTransaction, Quarantine, RunFilter, Storage,
+    StorageError, StorageResult, StoredEvent, StoredLogLine, StoredRun, TenantScope, TenantState,
+    Transaction, TransactionOptions, UsageTotal,
 };
 pub use erp_plugin_storage::{copy, erase, portable};
 #[cfg(feature = "postgres")]

@@ -32,6 +32,16 @@ pub(crate) fn perform(event: &str, payload: &Value) -> Result<(), String> {
         }
         "sample.log" => return log(payload),
         "sample.script" => return script(payload),
+        "job.note" => {
+            let note = json!({ "title": payload.get("scheduled_for"), "quantity": payload.get("attempt") });
+            host_api::db_insert("note", note.to_string().as_bytes())?
+        }
+        "job.do" => {
+            let asked = payload.get("payload").unwrap_or(&Value::Null);
+            return perform(needed(asked, "event")?, asked.get("payload").unwrap_or(&Value::Null));
+        }
+        "job.crash" if number(payload, "attempt", 0) == 1 => misbehaviour::spin_for_ever(&Value::Null)?,
+        "job.crash" => return perform("job.note", payload),
         "sample.fail" => return misbehaviour::fail(payload),
         "sample.trap" => misbehaviour::trap(payload)?,
         "sample.loop" => misbehaviour::spin_for_ever(payload)?,

@@ -25,6 +25,9 @@
 //! | `sample.json` | `rounds`, `data` | reads and writes `data` as JSON for that many rounds | `{"bytes":n}` |
 //! | `sample.allocate` | `mebibytes` | allocates and touches that much memory | `{"bytes":n}` |
 //! | `sample.recurse` | `depth` | calls itself that deep | `{"result":n}` |
+//! | `job.note` | what a job is given | inserts a note with the title `scheduled_for` and the quantity `attempt` | the record |
+//! | `job.do` | `payload`: `{event, payload}` | that event's action | |
+//! | `job.crash` | what a job is given | loops for ever at the first attempt, then as `job.note` | |
 //! | `sample.counter` | | raises a `static` | `{"was":n}`, which is 0 in a fresh sandbox |
 //!
 //! `init` fails with the text that the configuration `fail_init` has.

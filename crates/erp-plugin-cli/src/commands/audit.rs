@@ -56,7 +56,12 @@ pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ex
 }
 
 /// Prints entries of a database; `what` is what one in memory has none of.
-pub(super) async fn show(settings: &Settings, target: &Target, what: &str, filter: AuditFilter) -> Result<()> {
+pub(super) async fn show(
+    settings: &Settings,
+    target: &Target,
+    what: &str,
+    filter: AuditFilter,
+) -> Result<()> {
     let entries = target.host(settings, what).await?.audit(filter).await?;
     if target.json {
         return output::print_json(&json!({ "entries": entries.iter().map(entry_json).collect::<Vec<_>>() }));

@@ -14,7 +14,7 @@ use crate::{host, output};
 /// What these commands are about.
 const WHAT: &str = "deliveries";
 
-/// Work off deliveries
+/// Work off deliveries, and run jobs
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +30,7 @@ enum Verb {
     Run(Run),
 }
 
-/// Deliver events to plugins until it is stopped
+/// Deliver events to plugins and run their jobs until it is stopped
 ///
 /// Any number of hosts may run on one Postgres; they share the work, and take over what one that died had in hand. SIGTERM or
 /// Ctrl-C lets what has begun end, and loses nothing. What was delivered is kept for a while, and then removed.
@@ -40,7 +40,7 @@ Examples:
   erp-plugin host run --db postgres://erp@db.example/erp
   erp-plugin host run --until-done --db erp.db")]
 struct Run {
-    /// End when nothing is left to be done now, with retries at once
+    /// End when no delivery is left to be done now, with retries at once; no job runs
     #[arg(long)]
     until_done: bool,
     #[command(flatten)]
@@ -59,6 +59,8 @@ impl Group for Working {
             "lease",
             "keep-events",
             "keep-log",
+            "runs",
+            "keep-runs",
             "max-retries",
             "max-retry-delay",
             "tenant-concurrent",
@@ -84,7 +86,7 @@ pub(crate) async fn run(arguments: &Arguments, settings: &Settings) -> Result<Ex
     } else {
         let signals = Signals::new()?;
         let worker = host.start_worker();
-        output::note("working off deliveries; SIGTERM or Ctrl-C lets what has begun end");
+        output::note("working off deliveries and jobs; SIGTERM or Ctrl-C lets what has begun end");
         signals.wait().await;
         output::note("stopping: what has begun ends");
         worker.stop().await?
@@ -126,17 +128,27 @@ impl Signals {
 }
 
 fn text(report: &DrainReport) -> String {
-    let DrainReport { events, delivered, failed, dead, .. } = report;
+    let DrainReport { events, delivered, failed, dead, runs, failed_runs, .. } = report;
     format!(
-        "{} events numbered, {} deliveries handled, {} attempts failed, {} dead letters",
+        "{} events numbered, {} deliveries handled, {} attempts failed, {} dead letters, {} jobs run, {} jobs failed",
         grouped(*events),
         grouped(*delivered),
         grouped(*failed),
-        grouped(dead.len() as u64)
+        grouped(dead.len() as u64),
+        grouped(*runs),
+        grouped(*failed_runs)
     )
 }
 
 fn json_of(report: &DrainReport) -> Json {
-    let DrainReport { events, delivered, failed, fuel, dead } = report;
-    json!({ "events": events, "delivered": delivered, "failed": failed, "fuel": fuel, "dead": dead.len() })
+    let DrainReport { events, delivered, failed, runs, failed_runs, fuel, dead } = report;
+    json!({
+        "events": events,
+        "delivered": delivered,
+        "failed": failed,
+        "runs": runs,
+        "failed_runs": failed_runs,
+        "fuel": fuel,
+        "dead": dead.len(),
+    })
 }

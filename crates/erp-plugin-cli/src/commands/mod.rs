@@ -12,6 +12,7 @@ mod doctor;
 mod events;
 mod host;
 mod inspect;
+mod jobs;
 mod limits;
 mod plugins;
 mod records;
@@ -60,6 +61,7 @@ enum Command {
     Roles(roles::Arguments),
     Plugins(plugins::Arguments),
     Events(events::Arguments),
+    Jobs(jobs::Arguments),
     Host(host::Arguments),
     Tenants(tenants::Arguments),
     Audit(audit::Arguments),
@@ -90,6 +92,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Roles(arguments) => arguments.json(),
         Command::Plugins(arguments) => arguments.json(),
         Command::Events(arguments) => arguments.json(),
+        Command::Jobs(arguments) => arguments.json(),
         Command::Host(arguments) => arguments.json(),
         Command::Tenants(arguments) => arguments.json(),
         Command::Audit(arguments) => arguments.json(),
@@ -131,6 +134,7 @@ fn run(command: &Command, matches: &ArgMatches) -> Result<ExitCode> {
         Command::Roles(arguments) => runtime.block_on(roles::run(arguments, &settings()?)),
         Command::Plugins(arguments) => runtime.block_on(plugins::run(arguments, &settings()?)),
         Command::Events(arguments) => runtime.block_on(events::run(arguments, &settings()?)),
+        Command::Jobs(arguments) => runtime.block_on(jobs::run(arguments, &settings()?)),
         Command::Host(arguments) => runtime.block_on(host::run(arguments, &settings()?)),
         Command::Tenants(arguments) => runtime.block_on(tenants::run(arguments, &settings()?)),
         Command::Audit(arguments) => runtime.block_on(audit::run(arguments, &settings()?)),

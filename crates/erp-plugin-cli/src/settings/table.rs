@@ -126,6 +126,27 @@ pub(crate) fn table() -> Vec<Setting> {
             "How long log lines are kept",
         ),
         row(
+            "worker",
+            "runs",
+            Some("runs"),
+            Field::Number(|options| Number::U32(&mut options.worker.runs), 1..=1000),
+            "The most runs of jobs at once",
+        ),
+        row(
+            "worker",
+            "runs-per-tenant",
+            None,
+            Field::Number(|options| Number::U32(&mut options.worker.runs_per_tenant), 1..=1000),
+            "The most of them that are one tenant's",
+        ),
+        row(
+            "worker",
+            "keep-runs",
+            Some("keep-runs"),
+            Field::Kept(|options| &mut options.worker.retention.runs),
+            "How long runs of jobs are kept that have ended",
+        ),
+        row(
             "retry",
             "retries",
             Some("max-retries"),

@@ -8,6 +8,7 @@ mod doctor;
 mod events;
 mod help;
 mod inspect;
+mod jobs;
 mod place;
 mod plugins;
 mod program;

@@ -126,7 +126,7 @@ async fn a_delivery_that_was_claimed_again_rolls_everything_back() {
     call.insert("item", ITEM).await.unwrap();
     call.publish("inventory.b", "{}").await.unwrap();
     let finished = call.finish(Ok(())).await;
-    assert_eq!(error_of(&finished), "unavailable: the delivery was claimed again while it was handled");
+    assert_eq!(error_of(&finished), "unavailable: what was being handled was claimed again meanwhile");
     assert!(matches!(&finished.outcome, Err(Finish::Failed(fatal)) if !fatal.may_rerun()));
     assert!(fixture.found("item", "").await.is_empty());
     assert_eq!(fixture.event_count().await, 1);

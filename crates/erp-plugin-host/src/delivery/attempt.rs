@@ -99,7 +99,7 @@ impl Inner {
     }
 
     /// From 0 to 1, another each time.
-    fn spread(&self) -> f64 {
+    pub(crate) fn spread(&self) -> f64 {
         let id = self.services.ids.new_id(self.services.clock.now());
         let [.., a, b, c, d] = *id.as_bytes();
         f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)

@@ -56,6 +56,10 @@ pub struct DrainReport {
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Runs of jobs that were done.
+    pub runs: u64,
+    /// Runs of jobs that failed for good.
+    pub failed_runs: u64,
     /// Fuel that all of it took.
     pub fuel: u64,
     /// Deliveries that failed for good.
@@ -63,8 +67,10 @@ pub struct DrainReport {
 }
 
 impl DrainReport {
-    fn add(&mut self, other: Self) {
-        let Self { events, delivered, failed, fuel, dead } = other;
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { events, delivered, failed, runs, failed_runs, fuel, dead } = other;
+        self.runs += runs;
+        self.failed_runs += failed_runs;
         self.events += events;
         self.delivered += delivered;
         self.failed += failed;

@@ -21,6 +21,7 @@ use super::liveness::Liveness;
 use crate::error::{HostFailure, HostResult};
 use crate::events::Retention;
 use crate::host::{Inner, PluginHost};
+use crate::jobs::Runner;
 
 /// Events numbered in one go.
 const DISPATCH_BATCH: u32 = 256;
@@ -33,7 +34,7 @@ const PRUNE: Duration = Duration::from_hours(1);
 /// How often a drain asks whether others are dead when nothing else is left.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How deliveries are worked off.
+/// How deliveries and runs of jobs are worked off.
 #[derive(Clone, Debug)]
 pub struct WorkerOptions {
     /// The most streams in hand. Default: 32.
@@ -46,6 +47,10 @@ pub struct WorkerOptions {
     pub poll: Duration,
     /// After how long without a sign of life others take a worker's deliveries. Default: 10 s.
     pub lease: Duration,
+    /// The most runs of jobs in hand. Default: 8.
+    pub runs: u32,
+    /// The most runs of one tenant's jobs that are claimed in one go. Default: 2.
+    pub runs_per_tenant: u32,
     /// How long what was worked off is kept. A worker that runs removes what is older, once an hour.
     pub retention: Retention,
 }
@@ -58,6 +63,8 @@ impl Default for WorkerOptions {
             streams_per_tenant: 8,
             poll: Duration::from_millis(250),
             lease: Duration::from_secs(10),
+            runs: 8,
+            runs_per_tenant: 2,
             retention: Retention::default(),
         }
     }
@@ -66,7 +73,7 @@ impl Default for WorkerOptions {
 /// A worker that runs until it is stopped.
 pub struct WorkerHandle {
     stop: watch::Sender<bool>,
-    task: Option<tokio::task::JoinHandle<DrainReport>>,
+    tasks: Option<[tokio::task::JoinHandle<DrainReport>; 2]>,
 }
 
 impl WorkerHandle {
@@ -74,17 +81,22 @@ impl WorkerHandle {
         let (stop, stopped) = watch::channel(false);
         let inner = host.inner();
         let id = inner.new_worker();
+        // Beside one another, each in a name of its own: a job that takes a minute has nothing to do with deliveries.
+        let runner = Runner::new(Arc::clone(&inner), options.clone(), inner.new_worker());
         let worker = Worker::new(inner, options, id);
-        Self { stop, task: Some(host.executor().spawn(worker.run(stopped))) }
+        let tasks =
+            [host.executor().spawn(worker.run(stopped.clone())), host.executor().spawn(runner.run(stopped))];
+        Self { stop, tasks: Some(tasks) }
     }
 
     /// Claims nothing more, waits until everything in hand has ended, and tells what was worked off.
     pub async fn stop(mut self) -> HostResult<DrainReport> {
         self.stop.send_replace(true);
-        match self.task.take() {
-            Some(task) => task.await.map_err(|_| HostFailure::ShuttingDown),
-            None => Err(HostFailure::ShuttingDown),
-        }
+        let Some([deliveries, jobs]) = self.tasks.take() else { return Err(HostFailure::ShuttingDown) };
+        let (deliveries, jobs) = (deliveries.await, jobs.await);
+        let mut report = deliveries.map_err(|_| HostFailure::ShuttingDown)?;
+        report.add(jobs.map_err(|_| HostFailure::ShuttingDown)?);
+        Ok(report)
     }
 }
 
@@ -380,7 +392,7 @@ impl Worker {
             let retired = platform.retire(*state).await?;
             platform.commit().await?;
             if retired && state.is_busy {
-                tracing::warn!(worker = %state.worker, "a worker gave no sign of life; others take its deliveries");
+                tracing::warn!(worker = %state.worker, "a worker gave no sign of life; others take what it has in hand");
             }
         }
         Ok(verdict.is_open || !verdict.dead.is_empty())
@@ -461,7 +473,7 @@ impl Drainer {
 }
 
 impl Inner {
-    fn new_worker(&self) -> WorkerId {
+    pub(crate) fn new_worker(&self) -> WorkerId {
         WorkerId(self.services.ids.new_id(self.services.clock.now()))
     }
 

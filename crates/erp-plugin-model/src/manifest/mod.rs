@@ -2,10 +2,11 @@
 //! `erp-plugin:manifest`.
 //!
 //! Unknown keys are refused with the nearest known one. A table that this host cannot honour yet is an error, never
-//! ignored: a plugin that asks for a job must not run without it.
+//! ignored: a plugin that asks for a hook must not run without it.
 
 mod definition;
 mod entities;
+mod jobs;
 mod subscriptions;
 mod table;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::event::EventPattern;
-use crate::ids::PluginName;
+use crate::ids::{JobName, PluginName};
+use crate::job::Job;
 use crate::limits::LimitKind;
 use crate::schema::EntitySchema;
 use crate::{EntityRef, Labels};
@@ -32,7 +34,7 @@ pub const DEFAULT_MAX_SIZE: u64 = 2 << 20;
 /// The largest component that a manifest may ask for.
 pub const MAX_MAX_SIZE: u64 = 64 << 20;
 
-/// The most subscriptions, configuration keys, and entries of each list under `[capabilities]`: each of them is looked
+/// The most subscriptions, jobs, configuration keys, and entries of each list under `[capabilities]`: each of them is looked
 /// through again and again.
 const MAX_ENTRIES: usize = 100;
 
@@ -214,6 +216,8 @@ pub struct Manifest {
     pub capabilities: Capabilities,
     /// The events it gets.
     pub subscriptions: Vec<Subscription>,
+    /// What it does at times of its own.
+    pub jobs: Vec<Job>,
     /// The entities it declares.
     pub entities: Vec<EntitySchema>,
     /// Its configuration keys.
@@ -239,6 +243,12 @@ impl Manifest {
         Self::from_value(value)
     }
 
+    /// A job that it declares.
+    #[must_use]
+    pub fn job(&self, name: &JobName) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.name == *name)
+    }
+
     /// The manifest as canonical JSON: keys sorted, no white space. Reading it gives the same manifest.
     #[must_use]
     pub fn to_canonical_json(&self) -> Vec<u8> {
@@ -250,7 +260,7 @@ impl Manifest {
         if root.number("manifest", 1, 1)?.is_none() {
             return Err(root.error("manifest", "is missing; write `manifest = 1` in the first line"));
         }
-        for reserved in ["permissions", "jobs", "hooks", "routes"] {
+        for reserved in ["permissions", "hooks", "routes"] {
             root.reserved(reserved)?;
         }
 
@@ -290,6 +300,7 @@ impl Manifest {
             .into_iter()
             .map(subscriptions::read)
             .collect::<Result<_, _>>()?;
+        let jobs = jobs::read(&mut root)?;
         let entities = entities::read(&mut root, &name)?;
         let config = root
             .entries("config", MAX_ENTRIES)?
@@ -311,6 +322,7 @@ impl Manifest {
             max_size,
             capabilities,
             subscriptions,
+            jobs,
             entities,
             config,
             limits,

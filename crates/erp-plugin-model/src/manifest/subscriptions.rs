@@ -39,7 +39,7 @@ pub(super) fn read(mut table: Table<'_>) -> Result<Subscription, ManifestError> 
     Ok(Subscription { pattern, key, retry })
 }
 
-fn retry(mut table: Table<'_>) -> Result<RetryPolicy, ManifestError> {
+pub(super) fn retry(mut table: Table<'_>) -> Result<RetryPolicy, ManifestError> {
     let defaults = RetryPolicy::DEFAULT;
     let retries = match table.number("retries", 0, MAX_RETRIES)? {
         Some(retries) => u32::try_from(retries).unwrap_or(u32::MAX),

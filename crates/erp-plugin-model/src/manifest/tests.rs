@@ -240,7 +240,7 @@ fn every_mistake_names_its_key_and_the_way_out() {
         (":read\"", "\"", "capabilities.entities has \"purchasing.purchase_order\": no access is named"),
         ("rows-written = 200", "rows = 200", "limits.rows is not a known key; did you mean `rows-"),
         ("default = \"general\"", "default = 7", "config.default_category.default must be a string, not 7"),
-        ("[limits]", "[[jobs]]\nname = \"x\"\n[limits]", "jobs needs erp-plugin ≥ 0.2"),
+        ("[limits]", "[[hooks]]\nname = \"x\"\n[limits]", "hooks needs erp-plugin ≥ 0.2"),
         ("manifest = 1", "manifest = 1\nmanifest = 1", "is not TOML"),
     ] {
         let error = refused(from, to);
@@ -403,4 +403,82 @@ fn a_subscription_says_what_keeps_its_events_in_order_and_how_often_they_are_tri
     assert_eq!(full.retry, RetryPolicy { retries: 5, first_delay, max_delay });
     let slow = of("retry = { first-delay = \"2m\" }").retry;
     assert_eq!(slow.max_delay, Duration::from_mins(2));
+}
+
+/// The good manifest with this in its only job.
+fn with_job(job: &str) -> Result<Manifest, String> {
+    let text = GOOD.replacen("[limits]", &format!("[[jobs]]\n{job}\n[limits]"), 1);
+    Manifest::from_toml(&text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_job_says_when_it_runs_and_what_becomes_of_what_was_missed() {
+    use crate::job::{CatchUp, Overlap};
+    let plain = with_job("name = \"reorder\"").unwrap().jobs.remove(0);
+    assert_eq!((plain.name.as_str(), &plain.schedule, plain.jitter), ("reorder", &None, Duration::ZERO));
+    assert_eq!(
+        (plain.overlap, plain.catch_up, &plain.retry),
+        (Overlap::Skip, CatchUp::Last, &RetryPolicy::DEFAULT)
+    );
+    let full = with_job(
+        "name = \"re-order_2\"\nschedule = \"0 6 * * 1-5\"\ntime-zone = \"Europe/Berlin\"\njitter = \"5m\"\n\
+         overlap = \"wait\"\ncatch-up = \"all\"\nretry = { retries = 1 }\n\
+         limits = { fuel = 5, deadline = \"1m\", rows-written = 7 }",
+    )
+    .unwrap();
+    assert_eq!(Manifest::from_json(&full.to_canonical_json()).unwrap(), full);
+    let job = full.job(&JobName::parse("re-order_2").unwrap()).unwrap();
+    assert_eq!(job.schedule.as_ref().unwrap().to_string(), "0 6 * * 1-5 Europe/Berlin");
+    assert_eq!((job.overlap, job.catch_up, job.retry.retries), (Overlap::Wait, CatchUp::All, 1));
+    assert_eq!(job.jitter, Duration::from_mins(5));
+    let limits = [(LimitKind::Fuel, 5), (LimitKind::Deadline, 60_000), (LimitKind::RowsWritten, 7)];
+    assert_eq!(job.limits, limits);
+    let in_utc = with_job("name = \"x\"\nschedule = \"@daily\"").unwrap();
+    assert_eq!(in_utc.jobs[0].schedule.as_ref().unwrap().zone(), "UTC");
+}
+
+#[test]
+fn a_wrong_job_is_refused_with_its_key_and_the_way_out() {
+    for (job, expected) in [
+        ("schedule = \"@daily\"", "jobs[0].name is missing"),
+        ("name = \"a.b\"", "jobs[0].name is an invalid job name \"a.b\": 1 to 60 of a-z 0-9 _ -"),
+        ("name = \"a\"\n[[jobs]]\nname = \"a\"", "jobs[1].name is \"a\", as another job's is"),
+        (
+            "name = \"a\"\nschedule = \"0 6 * *\"",
+            "jobs[0].schedule is \"0 6 * *\": it must be five fields of cron",
+        ),
+        (
+            "name = \"a\"\nschedule = \"0 0 30 2 *\"",
+            "jobs[0].schedule is \"0 0 30 2 *\": no moment is like that",
+        ),
+        (
+            "name = \"a\"\nschedule = \"@daily\"\ntime-zone = \"Berlin\"",
+            "jobs[0].time-zone is \"Berlin\": it must be a time zone of the IANA database such as Europe/Berlin",
+        ),
+        ("name = \"a\"\ntime-zone = \"UTC\"", "jobs[0].time-zone is of a `schedule`, and there is none"),
+        ("name = \"a\"\noverlap = \"run\"", "jobs[0].overlap is \"run\": it must be one of skip, wait"),
+        (
+            "name = \"a\"\ncatch-up = \"some\"",
+            "jobs[0].catch-up is \"some\": it must be one of last, all, none",
+        ),
+        ("name = \"a\"\njitter = \"25h\"", "jobs[0].jitter is \"25h\": at most 1day is allowed"),
+        ("name = \"a\"\nschedul = \"@daily\"", "jobs[0].schedul is not a known key; did you mean `schedule`"),
+        ("name = \"a\"\nlimits = { deadline = 5 }", "jobs[0].limits.deadline must be a string, not 5"),
+        ("name = \"a\"\nlimits = { deadline = \"0s\" }", "jobs[0].limits.deadline must be at least 1ms"),
+        (
+            "name = \"a\"\nlimits = { fule = 5 }",
+            "jobs[0].limits.fule is not a known key; did you mean `fuel`",
+        ),
+        (
+            "name = \"a\"\nretry = { retrys = 5 }",
+            "jobs[0].retry.retrys is not a known key; did you mean `retries`",
+        ),
+    ] {
+        let error = with_job(job).unwrap_err();
+        assert!(error.contains(expected), "{job:?}\n  gave {error}\n  not  {expected}");
+    }
+    let many = |count| (0..count).map(|n| format!("[[jobs]]\nname = \"j{n}\"\n")).collect::<String>();
+    assert!(with_job(&many(99).replacen("[[jobs]]", "", 1)).is_ok());
+    let error = with_job(&format!("name = \"x\"\n{}", many(100))).unwrap_err();
+    assert!(error.contains("jobs has 101 entries, 100 are allowed"), "{error}");
 }

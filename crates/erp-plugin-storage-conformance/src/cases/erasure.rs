@@ -110,9 +110,11 @@ pub async fn what_was_put_aside_is_erased_too(storage: Arc<dyn Storage>) {
 }
 
 /// The rows of each of the system's tables that name a plugin.
-const PLUGIN_TABLES: [&str; 7] = [
+const PLUGIN_TABLES: [&str; 9] = [
     "activations",
     "deliveries",
+    "job_runs",
+    "jobs",
     "number_series",
     "plugin_config",
     "record_history",

@@ -18,6 +18,7 @@ pub mod evolution;
 pub mod filters;
 pub mod history;
 pub mod isolation;
+pub mod jobs;
 pub mod journal;
 pub mod outbox;
 pub mod portable;

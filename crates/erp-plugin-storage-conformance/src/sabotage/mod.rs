@@ -15,6 +15,7 @@ mod events;
 mod evolution;
 mod filters;
 mod history;
+mod jobs;
 mod lifecycle;
 mod pages;
 mod rows;
@@ -298,6 +299,19 @@ sabotages! {
         => dispatch::streams_that_were_worked_off_take_nobodys_place;
     "a claim given back was an attempt": events::ReleaseCounts
         => dispatch::a_claim_that_is_given_back_was_no_attempt;
+
+    "what was planned is planned again": jobs::PlansWhatWasPlanned::default()
+        => jobs::what_is_due_is_planned_once;
+    "runs of a job overlap": jobs::RunsOverlap
+        => jobs::runs_of_one_job_come_one_after_the_other;
+    "no token in the end of a run": jobs::NoToken::default()
+        => jobs::a_stale_claim_of_a_run_cannot_end_it;
+    "a run is claimed before its time": jobs::ClaimsAhead
+        => jobs::a_run_is_claimed_when_it_is_due;
+    "nothing is skipped": jobs::SkipsNothing
+        => jobs::an_occasion_is_skipped_while_the_run_before_it_has_not_ended;
+    "a run given back was an attempt": jobs::ReleaseCounts
+        => jobs::a_run_that_is_given_back_was_not_attempted;
 
     "the newest log lines come first": system::NewestFirst
         => journal::the_newest_log_lines_come_the_oldest_of_them_first;

@@ -276,6 +276,52 @@ CREATE INDEX deliveries_pending ON erp_plugin.deliveries (tenant_id, plugin, key
 CREATE INDEX deliveries_dead ON erp_plugin.deliveries (seq, tenant_id, plugin) WHERE status = 'dead';
 CREATE INDEX deliveries_event ON erp_plugin.deliveries (tenant_id, event);
 
+-- The jobs of a tenant's plugins: until when each is planned, and when it is to be planned again. Whoever claims a run of a
+-- job has its row.
+CREATE TABLE erp_plugin.jobs (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    job text COLLATE "C" NOT NULL,
+    schedule text,
+    planned_until timestamptz NOT NULL,
+    plan_at timestamptz,
+    PRIMARY KEY (tenant_id, plugin, job)
+);
+CREATE INDEX jobs_due ON erp_plugin.jobs (plan_at) WHERE plan_at IS NOT NULL;
+
+-- What became of each occasion of a job. One that waits has been attempted or not, and `claimed_by` is the worker that has
+-- it in hand; it may begin at `due_at`, having failed at `failed_at`.
+CREATE TABLE erp_plugin.job_runs (
+    tenant_id text COLLATE "C" NOT NULL,
+    plugin text COLLATE "C" NOT NULL,
+    job text COLLATE "C" NOT NULL,
+    occasion timestamptz NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('cron', 'one-off')),
+    id uuid NOT NULL,
+    payload text,
+    state text COLLATE "C" NOT NULL CHECK (state IN ('waiting', 'done', 'failed', 'skipped')),
+    token bigint NOT NULL,
+    attempts bigint NOT NULL,
+    due_at timestamptz NOT NULL,
+    claimed_by uuid,
+    note text,
+    failed_at timestamptz,
+    began_at timestamptz,
+    ended_at timestamptz,
+    PRIMARY KEY (tenant_id, plugin, job, occasion, kind),
+    CHECK (claimed_by IS NULL OR state = 'waiting')
+);
+CREATE UNIQUE INDEX job_runs_id ON erp_plugin.job_runs (tenant_id, id);
+CREATE INDEX job_runs_latest ON erp_plugin.job_runs (tenant_id, occasion);
+CREATE INDEX job_runs_due ON erp_plugin.job_runs (due_at) WHERE state = 'waiting' AND claimed_by IS NULL;
+CREATE INDEX job_runs_waiting ON erp_plugin.job_runs (tenant_id, plugin, job, occasion, kind)
+    WHERE state = 'waiting';
+-- Runs of one job never overlap.
+CREATE UNIQUE INDEX job_runs_in_hand ON erp_plugin.job_runs (tenant_id, plugin, job)
+    WHERE claimed_by IS NOT NULL;
+CREATE INDEX job_runs_claimed ON erp_plugin.job_runs (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX job_runs_ended ON erp_plugin.job_runs (ended_at) WHERE ended_at IS NOT NULL;
+
 -- One row: the tenant whose turn the last round of claims ended with.
 CREATE TABLE erp_plugin.claim_turn (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
@@ -283,7 +329,7 @@ CREATE TABLE erp_plugin.claim_turn (
 );
 INSERT INTO erp_plugin.claim_turn (last_tenant) VALUES ('');
 
--- Those who work off deliveries, and their signs of life.
+-- Those who work off deliveries and runs of jobs, and their signs of life.
 CREATE TABLE erp_plugin.workers (
     id uuid NOT NULL PRIMARY KEY,
     beat bigint NOT NULL
@@ -361,7 +407,7 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY[
         'activations', 'subscriptions', 'plugin_config', 'roles', 'role_assignments', 'number_series', 'outbox', 'streams',
-        'deliveries', 'invocations', 'log_lines', 'audit', 'record_history', 'schema_notes'
+        'deliveries', 'jobs', 'job_runs', 'invocations', 'log_lines', 'audit', 'record_history', 'schema_notes'
     ] LOOP
         EXECUTE format('ALTER TABLE erp_plugin.%I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE erp_plugin.%I FORCE ROW LEVEL SECURITY', name);
@@ -387,17 +433,17 @@ GRANT UPDATE (version) ON erp_plugin.entities TO {worker};
 GRANT SELECT, INSERT ON erp_plugin.schema_notes TO {app};
 GRANT SELECT, INSERT, UPDATE ON erp_plugin.activations, erp_plugin.number_series TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
-    erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles, erp_plugin.role_assignments
+    erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles, erp_plugin.role_assignments, erp_plugin.jobs
     TO {app};
 GRANT SELECT, INSERT ON erp_plugin.outbox, erp_plugin.invocations, erp_plugin.log_lines, erp_plugin.audit TO {app};
 GRANT SELECT, INSERT, DELETE ON erp_plugin.record_history TO {app};
-GRANT SELECT, UPDATE ON erp_plugin.deliveries TO {app};
+GRANT SELECT, UPDATE ON erp_plugin.deliveries, erp_plugin.job_runs TO {app};
 GRANT SELECT ON erp_plugin.streams TO {app};
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     erp_plugin.tenants, erp_plugin.components, erp_plugin.plugin_versions, erp_plugin.active_versions,
     erp_plugin.system_config,
     erp_plugin.outbox, erp_plugin.dispatcher, erp_plugin.streams, erp_plugin.deliveries, erp_plugin.claim_turn,
-    erp_plugin.workers, erp_plugin.platform_subscriptions,
+    erp_plugin.workers, erp_plugin.platform_subscriptions, erp_plugin.jobs, erp_plugin.job_runs,
     erp_plugin.activations, erp_plugin.subscriptions, erp_plugin.plugin_config, erp_plugin.roles,
     erp_plugin.role_assignments, erp_plugin.invocations, erp_plugin.log_lines, erp_plugin.registry, erp_plugin.audit
     TO {worker};

@@ -218,6 +218,49 @@ CREATE INDEX deliveries_pending ON deliveries (tenant_id, plugin, key, number) W
 CREATE INDEX deliveries_dead ON deliveries (event, tenant_id, plugin) WHERE status = 'dead';
 CREATE INDEX deliveries_event ON deliveries (event);
 
+-- The jobs of a tenant's plugins: until when each is planned, and when it is to be planned again.
+CREATE TABLE jobs (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    job TEXT NOT NULL,
+    schedule TEXT,
+    planned_until INTEGER NOT NULL,
+    plan_at INTEGER,
+    PRIMARY KEY (tenant_id, plugin, job)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX jobs_due ON jobs (plan_at) WHERE plan_at IS NOT NULL;
+
+-- What became of each occasion of a job. One that waits has been attempted or not, and `claimed_by` is the worker that has
+-- it in hand; it may begin at `due_at`, having failed at `failed_at`.
+CREATE TABLE job_runs (
+    tenant_id TEXT NOT NULL,
+    plugin TEXT NOT NULL,
+    job TEXT NOT NULL,
+    occasion INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('cron', 'one-off')),
+    id BLOB NOT NULL,
+    payload TEXT,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'failed', 'skipped')),
+    token INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    claimed_by BLOB,
+    note TEXT,
+    failed_at INTEGER,
+    began_at INTEGER,
+    ended_at INTEGER,
+    PRIMARY KEY (tenant_id, plugin, job, occasion, kind),
+    CHECK (claimed_by IS NULL OR state = 'waiting')
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX job_runs_id ON job_runs (tenant_id, id);
+CREATE INDEX job_runs_latest ON job_runs (tenant_id, occasion);
+CREATE INDEX job_runs_due ON job_runs (due_at) WHERE state = 'waiting' AND claimed_by IS NULL;
+CREATE INDEX job_runs_waiting ON job_runs (tenant_id, plugin, job, occasion, kind) WHERE state = 'waiting';
+-- Runs of one job never overlap.
+CREATE UNIQUE INDEX job_runs_in_hand ON job_runs (tenant_id, plugin, job) WHERE claimed_by IS NOT NULL;
+CREATE INDEX job_runs_claimed ON job_runs (claimed_by) WHERE claimed_by IS NOT NULL;
+CREATE INDEX job_runs_ended ON job_runs (ended_at) WHERE ended_at IS NOT NULL;
+
 -- One row: the tenants whose turn the last round of claims and of numbering ended with.
 CREATE TABLE turns (
     claimed TEXT NOT NULL,
@@ -225,7 +268,7 @@ CREATE TABLE turns (
 ) STRICT;
 INSERT INTO turns VALUES ('', '');
 
--- Those who work off deliveries, and their signs of life.
+-- Those who work off deliveries and runs of jobs, and their signs of life.
 CREATE TABLE workers (
     id BLOB NOT NULL PRIMARY KEY,
     beat INTEGER NOT NULL

@@ -95,6 +95,8 @@ fn physical(table: TenantTable<'_>) -> String {
         TenantTable::NumberedEvents | TenantTable::UnnumberedEvents => "outbox",
         TenantTable::Deliveries => "deliveries",
         TenantTable::Streams => "streams",
+        TenantTable::Jobs => "jobs",
+        TenantTable::JobRuns => "job_runs",
         TenantTable::Invocations => "invocations",
         TenantTable::LogLines => "log_lines",
         TenantTable::Audit => "audit",
