@@ -548,7 +548,7 @@ async fn another_version_brings_its_own_jobs() {
     other.enable(sample::NAME, with_jobs("0.1.2", next)).await;
     let listed = jobs.list(TENANT).await.unwrap();
     let names: Vec<_> = listed.iter().map(|own| (own.job.as_str(), own.schedule.is_some())).collect();
-    assert_eq!(names, [("nap", true), ("do", false)]);
+    assert_eq!(names, [("do", false), ("nap", true)]);
     let gone = place.history().await.remove(0);
     assert_eq!(
         (gone.state, gone.note.as_deref()),

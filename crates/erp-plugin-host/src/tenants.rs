@@ -136,7 +136,7 @@ impl Inner {
     ) -> HostResult<DeletionReceipt> {
         match self.set_tenant_state(tenant, TenantState::Suspended).await {
             Ok(TenantState::Active) => {
-                tokio::time::sleep(KEPT + self.caps.deadline().max(self.job_caps.deadline())).await
+                tokio::time::sleep(KEPT + self.caps.deadline().max(self.job_caps.deadline())).await;
             }
             Ok(TenantState::Suspended) => {}
             // Of one that an earlier deletion took away something may be left.
