@@ -548,7 +548,7 @@ async fn another_version_brings_its_own_jobs() {
     other.enable(sample::NAME, with_jobs("0.1.2", next)).await;
     let listed = jobs.list(TENANT).await.unwrap();
     let names: Vec<_> = listed.iter().map(|own| (own.job.as_str(), own.schedule.is_some())).collect();
-    assert_eq!(names, [("nap", true), ("do", false)]);
+    assert_eq!(names, [("do", false), ("nap", true)]);
     let gone = place.history().await.remove(0);
     assert_eq!(
         (gone.state, gone.note.as_deref()),
@@ -557,4 +557,17 @@ async fn another_version_brings_its_own_jobs() {
     place.stays("2026-01-05T06:00:00Z", &["06T00:00 skipped"]).await;
     let expected = ["05T06:30 done", "06T00:00 skipped"];
     assert_eq!(place.worked_off("2026-01-05T06:30:00Z", &expected).await.runs, 1);
+}
+
+#[tokio::test]
+async fn an_authors_test_runs_a_job_as_a_host_does() {
+    let engine = erp_plugin_testing::create_engine().unwrap();
+    let component = with_jobs("0.1.1", json!([{ "name": "note" }]));
+    let (mut plugin, _) = erp_plugin_testing::load_plugin(&engine, &component, 10_000_000).await.unwrap();
+    let at = "2026-01-31T05:00:00Z".parse().unwrap();
+    plugin.run_job("note", at).await.unwrap().unwrap();
+    let notes = plugin.records("note").await.unwrap();
+    assert_eq!((&notes[0]["title"], &notes[0]["quantity"]), (&json!("2026-01-31T05:00:00Z"), &json!(1)));
+    let unknown = plugin.run_job("nap", at).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "the plugin declares no job nap; add it under [[jobs]] in plugin.toml");
 }

@@ -143,7 +143,7 @@ async fn texts_of_opening() -> Vec<&'static str> {
 fn texts_of_manifests() -> Vec<&'static str> {
     let head = "manifest = 1\n[plugin]\nname = \"crm\"\nversion = \"1.0.0\"\ncontract = \"0\"\n";
     let texts =
-        [("licence = \"MIT\"", "is not a known key; did you mean"), ("[[jobs]]", "needs erp-plugin ≥")];
+        [("licence = \"MIT\"", "is not a known key; did you mean"), ("[[hooks]]", "needs erp-plugin ≥")];
     for (line, text) in texts {
         let error = Manifest::from_toml(&format!("{head}{line}\n")).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");

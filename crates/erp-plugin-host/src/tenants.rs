@@ -5,16 +5,17 @@
 //!
 //! - A tenant that was suspended or deleted has no new invocation in any process after [`KEPT`], and at once in the process
 //!   that did it.
-//! - Nothing of a tenant is erased before that moment, and the time that an invocation has, are over.
+//! - Nothing of a tenant is erased before that moment, and the time that an invocation has, are over, and its jobs have ended.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use erp_plugin_model::{ErrorCode, HostError, TenantId, UserId};
+use erp_plugin_model::job::RunState;
+use erp_plugin_model::{ErrorCode, HostError, TenantId};
 use erp_plugin_storage::erase::{self, Erased, Progress};
-use erp_plugin_storage::{AuditEntry, TenantState};
+use erp_plugin_storage::{RunFilter, TenantState};
 
 use crate::error::HostResult;
 use crate::host::Inner;
@@ -22,6 +23,8 @@ use crate::install::TRIAL_TENANT;
 
 /// How long what was read of a tenant is in use, from before it was read.
 pub(crate) const KEPT: Duration = Duration::from_secs(1);
+/// How often it is looked whether a job has ended.
+const LOOK: Duration = Duration::from_millis(100);
 /// The tenants of which something is kept at once.
 const MOST_KEPT: usize = 100_000;
 
@@ -150,7 +153,8 @@ impl Inner {
     ) -> HostResult<DeletionReceipt> {
         match self.set_tenant_state(by, tenant, TenantState::Suspended).await {
             Ok(TenantState::Active) => {
-                tokio::time::sleep(KEPT + self.caps.deadline().max(self.job_caps.deadline())).await
+                tokio::time::sleep(KEPT + self.caps.deadline()).await;
+                self.wait_for_jobs(tenant).await?;
             }
             Ok(TenantState::Suspended) => {}
             // Of one that an earlier deletion took away something may be left.
@@ -174,6 +178,23 @@ impl Inner {
         platform.note_platform_audit(&self.done(by, "tenant.deleted")).await?;
         platform.commit().await?;
         Ok(DeletionReceipt { tenant: tenant.clone(), at: self.services.clock.now(), erased })
+    }
+
+    /// Waits for the end of what jobs do in a tenant in which none begins any more. One that a dead process had in hand has
+    /// ended when its time is over.
+    async fn wait_for_jobs(&self, tenant: &TenantId) -> HostResult<()> {
+        let begun = Instant::now();
+        let running = RunFilter { state: Some(RunState::Running), ..RunFilter::default() };
+        while begun.elapsed() < self.job_caps.deadline() {
+            let mut platform = self.look_at_platform().await?;
+            let runs = platform.runs(tenant, &running, 1).await?;
+            platform.rollback().await?;
+            if runs.is_empty() {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Refuses a tenant that does not exist.

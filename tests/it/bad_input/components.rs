@@ -172,7 +172,6 @@ async fn manifests_that_are_wrong() {
 async fn manifests_that_ask_for_what_is_reserved() {
     let cases = [
         ("permissions", json!({ "permissions": {} })),
-        ("jobs", json!({ "jobs": [] })),
         ("hooks", json!({ "hooks": [] })),
         ("routes", json!({ "routes": [] })),
         ("capabilities.http", json!({ "capabilities": { "http": ["api.example.com"] } })),

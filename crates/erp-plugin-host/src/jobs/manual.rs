@@ -3,8 +3,8 @@
 use std::pin::pin;
 
 use erp_plugin_model::time::to_micros;
-use erp_plugin_model::{ErrorCode, HostError, JobName, PluginName, RunId, TenantId, WorkerId};
-use erp_plugin_storage::OneOff;
+use erp_plugin_model::{ErrorCode, HostError, JobName, PluginName, RunId, TenantId, UserId, WorkerId};
+use erp_plugin_storage::{AuditEntry, OneOff};
 
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
@@ -22,6 +22,7 @@ pub struct RanJob {
 impl Inner {
     pub(super) async fn run_at_once(
         &self,
+        by: &UserId,
         tenant: &TenantId,
         plugin: &PluginName,
         job: &JobName,
@@ -48,6 +49,13 @@ impl Inner {
             )
             .into());
         };
+        let entry = AuditEntry {
+            tenant: Some(tenant.clone()),
+            plugin: Some(plugin.clone()),
+            detail: Some(format!("{job}, as run {id}")),
+            ..self.done(by, "job.started")
+        };
+        platform.note_platform_audit(&entry).await?;
         platform.commit().await?;
         let ran = self.living(worker, self.invoke_run(&run, active)).await;
         let failure = match &ran {

@@ -11,8 +11,8 @@ mod runner;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::job::Schedule;
 use erp_plugin_model::time::to_micros;
-use erp_plugin_model::{ErrorCode, HostError, JobName, PluginName, RunId, TenantId};
-use erp_plugin_storage::{OneOff, RunFilter, StoredJob, StoredRun};
+use erp_plugin_model::{ErrorCode, HostError, JobName, PluginName, RunId, TenantId, UserId};
+use erp_plugin_storage::{AuditEntry, OneOff, RunFilter, StoredJob, StoredRun};
 
 use crate::activation::Active;
 use crate::error::HostResult;
@@ -59,7 +59,8 @@ impl<'h> Jobs<'h> {
     pub async fn run(&self, tenant: &str, plugin: &str, job: &str) -> HostResult<RanJob> {
         let (tenant, plugin, job) =
             (TenantId::parse(tenant)?, PluginName::parse(plugin)?, JobName::parse(job)?);
-        self.host.run(|inner| async move { inner.run_at_once(&tenant, &plugin, &job).await }).await
+        let by = self.host.actor().clone();
+        self.host.run(|inner| async move { inner.run_at_once(&by, &tenant, &plugin, &job).await }).await
     }
 
     /// Has a job run once at a moment; if that has come, as soon as a worker is free. The payload, if there is one, is in the
@@ -74,8 +75,10 @@ impl<'h> Jobs<'h> {
     ) -> HostResult<RunId> {
         let (tenant, plugin, job) =
             (TenantId::parse(tenant)?, PluginName::parse(plugin)?, JobName::parse(job)?);
-        let payload = payload.map(ToString::to_string);
-        self.host.run(|inner| async move { inner.schedule_run(tenant, plugin, job, at, payload).await }).await
+        let (payload, by) = (payload.map(ToString::to_string), self.host.actor().clone());
+        self.host
+            .run(|inner| async move { inner.schedule_run(&by, tenant, plugin, job, at, payload).await })
+            .await
     }
 
     /// At most `limit` runs of a tenant's jobs, the latest moment first: those that wait, and what became of the others.
@@ -95,13 +98,15 @@ impl<'h> Jobs<'h> {
     /// Has a run that failed, or waits to be tried again, be tried again now, with all its attempts before it.
     pub async fn retry(&self, tenant: &str, run: RunId) -> HostResult<()> {
         let tenant = TenantId::parse(tenant)?;
-        self.host.run(|inner| async move { inner.change_run(&tenant, run, Change::Retry).await }).await
+        let by = self.host.actor().clone();
+        self.host.run(|inner| async move { inner.change_run(&by, &tenant, run, Change::Retry).await }).await
     }
 
     /// Passes over a run that waits for its time, or to be tried again.
     pub async fn cancel(&self, tenant: &str, run: RunId) -> HostResult<()> {
         let tenant = TenantId::parse(tenant)?;
-        self.host.run(|inner| async move { inner.change_run(&tenant, run, Change::Cancel).await }).await
+        let by = self.host.actor().clone();
+        self.host.run(|inner| async move { inner.change_run(&by, &tenant, run, Change::Cancel).await }).await
     }
 }
 
@@ -136,6 +141,7 @@ impl Inner {
 
     async fn schedule_run(
         &self,
+        by: &UserId,
         tenant: TenantId,
         plugin: PluginName,
         job: JobName,
@@ -163,6 +169,14 @@ impl Inner {
             )
             .into());
         }
+        let OneOff { tenant, plugin, job, at, .. } = one_off;
+        let entry = AuditEntry {
+            tenant: Some(tenant),
+            plugin: Some(plugin),
+            detail: Some(format!("{job} at {at}, as run {id}")),
+            ..self.done(by, "job.scheduled")
+        };
+        platform.note_platform_audit(&entry).await?;
         platform.commit().await?;
         self.run_added.notify_one();
         Ok(id)
@@ -185,16 +199,12 @@ impl Inner {
                 HostError::not_found(format!("{plugin} declares no job {job}; its jobs: {known}")).into()
             );
         }
-        if !active.is_enabled() {
-            return Err(HostError::not_found(format!(
-                "{plugin} is not enabled in {tenant}; enable it there first"
-            ))
-            .into());
-        }
-        Ok(active)
+        self.ready(tenant, plugin).await?.ok_or_else(|| {
+            HostError::not_found(format!("{plugin} is not enabled in {tenant}; enable it there first")).into()
+        })
     }
 
-    async fn change_run(&self, tenant: &TenantId, run: RunId, change: Change) -> HostResult<()> {
+    async fn change_run(&self, by: &UserId, tenant: &TenantId, run: RunId, change: Change) -> HostResult<()> {
         let now = to_micros(self.services.clock.now());
         let mut platform = self.change_platform().await?;
         let changed = match change {
@@ -202,6 +212,16 @@ impl Inner {
             Change::Cancel => platform.cancel_run(tenant, run, now, "cancelled by hand").await?,
         };
         if changed {
+            let action = match change {
+                Change::Retry => "job.retried",
+                Change::Cancel => "job.cancelled",
+            };
+            let entry = AuditEntry {
+                tenant: Some(tenant.clone()),
+                detail: Some(format!("run {run}")),
+                ..self.done(by, action)
+            };
+            platform.note_platform_audit(&entry).await?;
             platform.commit().await?;
             self.run_added.notify_one();
             return Ok(());

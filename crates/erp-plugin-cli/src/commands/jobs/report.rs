@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use erp_plugin::job::RunState;
+use erp_plugin::job::{RunState, Schedule};
 use erp_plugin::{JobStatus, RanJob, StoredRun};
 use serde_json::{Value as Json, json};
 
@@ -37,8 +37,8 @@ pub(super) fn job_json(status: &JobStatus) -> Json {
     json!({
         "plugin": plugin.as_str(),
         "job": job.as_str(),
-        "schedule": schedule.as_ref().map(|schedule| schedule.cron()),
-        "time_zone": schedule.as_ref().map(|schedule| schedule.zone()),
+        "schedule": schedule.as_ref().map(Schedule::cron),
+        "time_zone": schedule.as_ref().map(Schedule::zone),
         "enabled": enabled,
         "next": next.map(time),
         "last": last.as_ref().map(run_json),
