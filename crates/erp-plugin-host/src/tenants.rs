@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use erp_plugin_model::job::RunState;
-use erp_plugin_model::{ErrorCode, HostError, TenantId};
+use erp_plugin_model::{ErrorCode, HostError, TenantId, UserId};
 use erp_plugin_storage::erase::{self, Erased, Progress};
-use erp_plugin_storage::{RunFilter, TenantState};
+use erp_plugin_storage::{AuditEntry, RunFilter, TenantState};
 
 use crate::error::HostResult;
 use crate::host::Inner;
