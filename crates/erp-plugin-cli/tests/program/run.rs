@@ -187,7 +187,7 @@ fn what_is_no_component_is_refused_with_the_way_out() {
     refused(&with_manifest(&bare(), "{oops"), "is not JSON in the component");
     let unknown_key = MANIFEST.replace("}}", "},\"entitis\":{}}");
     refused(&with_manifest(&bare(), &unknown_key), "did you mean `entities`?");
-    let reserved = MANIFEST.replace("}}", "},\"jobs\":[]}");
+    let reserved = MANIFEST.replace("}}", "},\"hooks\":[]}");
     refused(&with_manifest(&bare(), &reserved), "needs erp-plugin");
     let misnamed = MANIFEST.replace("shop", "Shop");
     refused(&with_manifest(&bare(), &misnamed), "plugin.name invalid plugin name \"Shop\"");
