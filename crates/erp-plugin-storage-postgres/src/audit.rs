@@ -1,6 +1,7 @@
 //! [`Audit`] and [`AuditTrail`]: what was done, by whom. The platform's own entries have no tenant, which is stored as ''.
 
 use async_trait::async_trait;
+use erp_plugin_model::PluginName;
 use erp_plugin_storage::{Audit, AuditEntry, AuditQuery, AuditTrail, StorageResult};
 use tokio_postgres::Row;
 
@@ -39,7 +40,7 @@ impl AuditTrail for PostgresPlatformTransaction {
         let work = async {
             let parameters = [
                 Parameter::text(query.scope.stored()),
-                Parameter::text(query.plugin.map(|plugin| plugin.as_str())),
+                Parameter::text(query.plugin.map(PluginName::as_str)),
                 query.before.map_or(Parameter::Null, |(at, _)| Parameter::Time(at)),
                 query.before.map_or(Parameter::Null, |(_, id)| Parameter::Uuid(id)),
                 Parameter::Integer(i64::from(query.limit)),
@@ -60,7 +61,7 @@ async fn note(client: &Client, tenant: &str, entry: &AuditEntry) -> Result<()> {
         Parameter::Uuid(entry.id),
         Parameter::Text(entry.by.as_str()),
         Parameter::Text(&entry.action),
-        Parameter::text(entry.plugin.as_ref().map(|plugin| plugin.as_str())),
+        Parameter::text(entry.plugin.as_ref().map(PluginName::as_str)),
         Parameter::text(entry.from.as_deref()),
         Parameter::text(entry.to.as_deref()),
         Parameter::text(entry.detail.as_deref()),

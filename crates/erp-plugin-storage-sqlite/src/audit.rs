@@ -1,7 +1,7 @@
 //! [`Audit`] and [`AuditTrail`]: what was done, by whom. The platform's own entries have no tenant, which is stored as ''.
 
 use async_trait::async_trait;
-use erp_plugin_model::TenantId;
+use erp_plugin_model::{PluginName, TenantId};
 use erp_plugin_storage::{Audit, AuditEntry, AuditQuery, AuditTrail, StorageResult};
 use rusqlite::{Connection, Row};
 
@@ -33,7 +33,7 @@ impl AuditTrail for SqlitePlatformTransaction {
             let mut statement = connection.prepare_cached(LIST)?;
             let mut rows = statement.query((
                 query.scope.stored(),
-                query.plugin.map(|plugin| plugin.as_str()),
+                query.plugin.map(PluginName::as_str),
                 query.before.map(|(at, _)| at.timestamp_micros()),
                 query.before.map(|(_, id)| id.into_bytes().to_vec()),
                 query.limit,
@@ -59,7 +59,7 @@ fn note(connection: &Connection, tenant: Option<&TenantId>, entry: &AuditEntry) 
             &entry.id.as_bytes()[..],
             entry.by.as_str(),
             &entry.action,
-            entry.plugin.as_ref().map(|plugin| plugin.as_str()),
+            entry.plugin.as_ref().map(PluginName::as_str),
             &entry.from,
             &entry.to,
             &entry.detail,

@@ -71,7 +71,7 @@ pub async fn entries_are_found_by_tenant_and_plugin_the_newest_first(storage: Ar
     expected.push(in_alpha(&first));
     let alpha = tenant(ALPHA);
     assert_eq!(entries(&storage, AuditScope::Tenant(&alpha)).await, expected);
-    assert_eq!(entries(&storage, AuditScope::Platform).await, [of_platform.clone()]);
+    assert_eq!(entries(&storage, AuditScope::Platform).await, std::slice::from_ref(&of_platform));
     assert_eq!(entries(&storage, AuditScope::Tenant(&tenant(BETA))).await, std::slice::from_ref(&theirs));
 
     // A page at a time, of one plugin.

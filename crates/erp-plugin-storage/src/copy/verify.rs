@@ -135,7 +135,7 @@ fn audit(contents: &Contents) -> Summary {
         digest.time(entry.at);
         digest.str(entry.by.as_str());
         digest.str(&entry.action);
-        let plugin = entry.plugin.as_ref().map(|plugin| plugin.to_string());
+        let plugin = entry.plugin.as_ref().map(ToString::to_string);
         for text in [&plugin, &entry.from, &entry.to, &entry.detail] {
             digest.value(&text.clone().map_or(Value::Null, Value::Text));
         }
