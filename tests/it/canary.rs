@@ -145,6 +145,29 @@ async fn where_init_fails_the_version_before_goes_on() {
 }
 
 #[tokio::test]
+async fn a_suspended_tenant_is_passed_over_and_goes_on_with_what_it_had() {
+    let platform = two_tenants().await;
+    platform.host.suspend_tenant(OTHER).await.unwrap();
+    let installed = platform.host.install(newer(), InstallOptions::default()).await.unwrap();
+    assert_eq!(installed.not_in, []);
+    assert_eq!(installed.notes, ["in globex: it is suspended; upgrade again when it is resumed"]);
+    platform.host.resume_tenant(OTHER).await.unwrap();
+    assert_eq!(version_in(&platform, OTHER).await, "0.1.0");
+    platform.host.install(newer(), InstallOptions::default()).await.unwrap();
+    assert_eq!(version_in(&platform, OTHER).await, "0.2.0");
+
+    // What does not fit the tables any more gives way with the next call.
+    platform.host.suspend_tenant(OTHER).await.unwrap();
+    let without = guests::changed(sample::NAME, "0.3.0", |manifest| {
+        manifest["entities"]["note"]["fields"].as_object_mut().unwrap().remove("extra");
+    });
+    let consent = ["test-sample.note.extra", "test-sample.note.colour"].map(str::to_owned).to_vec();
+    platform.host.install(without, InstallOptions { consent, ..InstallOptions::default() }).await.unwrap();
+    platform.host.resume_tenant(OTHER).await.unwrap();
+    assert_eq!(version_in(&platform, OTHER).await, "0.3.0");
+}
+
+#[tokio::test]
 async fn where_init_fails_and_the_tables_are_others_the_plugin_is_disabled() {
     let platform = two_tenants().await;
     let wont = json!("rejected: not today");

@@ -62,7 +62,8 @@ impl Inner {
             let mut own = self.look(&tenant).await?;
             for plugin in plugins.iter_mut().filter(|plugin| plugin.enabled_in.contains(&tenant)) {
                 let state = own.activation(&plugin.name).await?;
-                let behind = state.filter(|state| state.enabled && state.version != plugin.version);
+                let behind =
+                    state.filter(|state| state.enabled && !state.pinned && state.version != plugin.version);
                 plugin.unfinished.extend(
                     behind.map(|state| Unfinished { tenant: tenant.clone(), version: state.version }),
                 );
@@ -82,7 +83,7 @@ impl Inner {
             name: name.clone(),
             version: plugin.record.version.clone(),
             component: self.examine_component(plugin, bytes).await,
-            tables_are_current: self.steps(name, &plugin.declared()).await?.is_empty(),
+            tables_are_current: self.has_current_tables(plugin).await?,
             enabled_in,
             unfinished: Vec::new(),
         })

@@ -9,6 +9,7 @@ use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, HostError, PluginName
 use erp_plugin_storage::evolve::{self, Found};
 use erp_plugin_storage::{Altered, AuditEntry, Entity, ErrorKind};
 
+use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
 
@@ -249,11 +250,7 @@ impl Inner {
         let entities = platform.entities(plugin).await?;
         let archived = platform.archived(plugin).await?;
         platform.rollback().await?;
-        // What a version that is tried in some tenants added is in nobody's way.
-        let is_current = match self.catalog.versions_of(plugin).len() {
-            0 | 1 => self.steps(plugin, &installed.declared()).await?.is_empty(),
-            _ => installed.fits,
-        };
+        let is_current = self.has_current_tables(&installed).await?;
         Ok(SchemaStatus {
             plugin: plugin.clone(),
             version: installed.record.version.clone(),
@@ -261,6 +258,15 @@ impl Inner {
             archived,
             is_current,
         })
+    }
+
+    /// Whether the tables of a plugin that runs are as it declares them. What a version that is tried in some tenants added is
+    /// in nobody's way.
+    pub(crate) async fn has_current_tables(&self, installed: &Installed) -> HostResult<bool> {
+        match self.catalog.versions_of(installed.name()).len() {
+            0 | 1 => Ok(self.steps(installed.name(), &installed.declared()).await?.is_empty()),
+            _ => Ok(installed.fits),
+        }
     }
 
     /// Removes for good what earlier versions of a plugin that runs have left; returns what there was.

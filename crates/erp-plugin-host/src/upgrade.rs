@@ -24,8 +24,14 @@ impl Inner {
         summary: &mut PluginSummary,
     ) -> HostResult<()> {
         let (plugin, version) = (installed.name(), &installed.record.version);
+        let mut suspended = Vec::new();
         for tenant in self.enabled_in(plugin).await? {
             let Some(state) = self.state_in(&tenant, plugin).await? else { continue };
+            if state.version != *version && self.is_suspended(&tenant).await? {
+                summary.notes.push(format!("in {tenant}: it is suspended; upgrade again when it is resumed"));
+                suspended.push(tenant);
+                continue;
+            }
             let here = self.catalog.get_in(&tenant, plugin);
             let goes_on = here.is_some_and(|here| here.fits && here.record.version == state.version);
             if state.version != *version
@@ -40,7 +46,10 @@ impl Inner {
         self.read_catalog().await?;
         for tenant in self.enabled_in(plugin).await? {
             let Some(state) = self.state_in(&tenant, plugin).await? else { continue };
-            if summary.not_in.contains(&tenant) || (state.version == *version && !state.pinned) {
+            if summary.not_in.contains(&tenant)
+                || suspended.contains(&tenant)
+                || (state.version == *version && !state.pinned)
+            {
                 continue;
             }
             if let Err(failure) = self.go_to(by, &tenant, installed, false).await {

@@ -233,7 +233,10 @@ fn a_version_is_tried_in_one_tenant_and_everything_is_in_the_trail(place: &Place
     let told = place.plugins_done(&["rollback", "test-sample", "--tenant", "acme"]);
     assert_eq!(told, "test-sample 0.1.0 runs in acme\n");
     let nowhere = place.plugins(&["upgrade", &newer, "--tenant", "umbrella"]);
-    assert_eq!((nowhere.code, nowhere.error()), (Some(1), "no tenant umbrella; create it first"));
+    assert!(
+        nowhere.code == Some(1) && nowhere.error().ends_with("no tenant umbrella; create it first"),
+        "{nowhere:?}"
+    );
 
     // Where init fails the version before goes on, and the exit code says so.
     let config = place.path("config.toml");
