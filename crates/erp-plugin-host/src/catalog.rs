@@ -68,7 +68,9 @@ impl Installed {
 
     /// Whether it is the same version with the same rights and columns.
     fn is_like(&self, other: &Self) -> bool {
-        self.record == other.record
+        // When it was installed tells nothing: the same version may be installed again.
+        let record = PluginVersion { installed_at: other.record.installed_at, ..self.record.clone() };
+        record == other.record
             && self.fits == other.fits
             && self.entities.len() == other.entities.len()
             && self.entities.iter().all(|(name, entity)| {

@@ -64,7 +64,7 @@ async fn configuration_that_is_none() {
     }
     assert_eq!(
         set("greting", Some(json!("hi"))).await,
-        "invalid-input: test-sample has no configuration \"greting\"; it has: greeting"
+        "invalid-input: test-sample has no configuration \"greting\"; it has: fail_init, greeting"
     );
     assert_eq!(
         set("greeting", Some(json!(7))).await,
@@ -89,7 +89,7 @@ async fn a_call_in_a_tenant_that_is_not_there_says_so() {
     );
     assert_eq!(
         text(host.call(nobody, sample::NAME, "sample.whoami", &json!({})).await),
-        "not-found: test-sample is not enabled in nowhere; enable it there first"
+        "not-found: no tenant nowhere; create it first"
     );
     standing.serves_on().await;
 }
