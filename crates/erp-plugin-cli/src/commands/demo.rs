@@ -111,7 +111,7 @@ async fn with_hosts(
     let start = || {
         let mut command = Command::new(&program);
         // A URL may hold a password, which others would see among the arguments.
-        command.args(["host", "run", "--until-done", "--json"]).env("ERP_PLUGIN_DB", url);
+        command.args(["host", "run", "--json"]).env("ERP_PLUGIN_DB", url);
         Ok(command)
     };
     let report = demo::run_with_hosts(data, plugins, hosts, open, start, &Bar::default()).await?;

@@ -4,8 +4,7 @@
 //! Each order of a tenant must be answered once, by one of the two versions, and the stock must be what it was less what left
 //! it. Nothing here knows how an order is decided.
 
-use std::process::{Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -46,7 +45,7 @@ pub struct FleetReport {
 }
 
 /// Sets everything up, has so many processes work it off, and checks what is in the database. `start` makes the command of
-/// one of them: a host that ends, with a report on its standard output, when nothing is left to be done.
+/// one of them: a host that works until it gets SIGTERM, and then prints its report.
 pub(super) async fn run(
     host: &PluginHost,
     data: &Data,
@@ -66,10 +65,12 @@ pub(super) async fn run(
 
     progress.begin(orders);
     let begun = Instant::now();
-    let running = (0..hosts).map(|_| Ok(wait_for(start()?))).collect::<Result<Vec<_>>>()?;
+    let mut running = (0..hosts).map(|_| Running::start(start()?)).collect::<Result<Vec<_>>>()?;
     let (mut shown, mut upgrade) = (0, None);
-    while !running.iter().all(JoinHandle::is_finished) {
-        let answered = answered(host, orders).await?;
+    loop {
+        let backlog = host.events().backlog(None).await?;
+        // What waits of other events is counted as if it were orders.
+        let answered = orders.saturating_sub(backlog.unnumbered + backlog.pending);
         (shown..answered).for_each(|_| progress.worked());
         shown = shown.max(answered);
         if upgrade.is_none() && answered >= orders / 2 {
@@ -82,6 +83,10 @@ pub(super) async fn run(
             }
             upgrade = Some((begun.elapsed(), answered));
         }
+        if answered == orders {
+            break;
+        }
+        running.iter_mut().try_for_each(Running::check)?;
         if begun.elapsed() > PATIENCE {
             bail!("{answered} of {orders} orders were worked off in {} s", PATIENCE.as_secs());
         }
@@ -89,7 +94,7 @@ pub(super) async fn run(
     }
     let seconds = begun.elapsed().as_secs_f64();
     progress.end();
-    let delivered = running.into_iter().map(delivered).collect::<Result<Vec<_>>>()?;
+    let delivered = running.into_iter().map(Running::stop).collect::<Result<Vec<_>>>()?;
     let Some((upgrade, before_upgrade)) = upgrade else { bail!("the hosts ended before half was done") };
 
     let (mut reserved, mut short) = (0, 0);
@@ -137,26 +142,46 @@ fn system(tenant: &TenantId) -> Result<Identity> {
     Ok(Identity::system(tenant.clone(), UserId::parse("platform")?, None))
 }
 
-/// Runs a command to its end, whose standard output is wanted.
-fn wait_for(mut command: Command) -> JoinHandle<Result<Value>> {
-    thread::spawn(move || {
-        let done = command.stdout(Stdio::piped()).output().context("a host cannot be started")?;
-        if !done.status.success() {
-            bail!("a host ended with {}; its messages are above", done.status);
+/// A host in a process of its own, which dies with this one's patience.
+struct Running(Option<Child>);
+
+impl Running {
+    fn start(mut command: Command) -> Result<Self> {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        Ok(Self(Some(child.context("a host cannot be started")?)))
+    }
+
+    /// Fails if it has ended by itself.
+    fn check(&mut self) -> Result<()> {
+        match self.0.as_mut().map(Child::try_wait) {
+            Some(Ok(Some(status))) => bail!("a host ended with {status} before it was told to"),
+            Some(Err(error)) => Err(error).context("a host cannot be looked at"),
+            _ => Ok(()),
         }
-        serde_json::from_slice(&done.stdout).context("a host's report is no JSON")
-    })
+    }
+
+    /// Tells it to stop, and returns how many deliveries it handled.
+    fn stop(mut self) -> Result<u64> {
+        let Some(child) = self.0.take() else { bail!("a host was stopped before") };
+        let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        told.context("a host cannot be told to stop")?;
+        let done = child.wait_with_output().context("a host cannot be waited for")?;
+        if !done.status.success() {
+            bail!("a host ended with {}", done.status);
+        }
+        let report: Value = serde_json::from_slice(&done.stdout).context("a host's report is no JSON")?;
+        report.get("delivered").and_then(Value::as_u64).context("a host's report has no number of deliveries")
+    }
 }
 
-fn delivered(host: JoinHandle<Result<Value>>) -> Result<u64> {
-    let Ok(report) = host.join() else { bail!("a host could not be waited for") };
-    report?.get("delivered").and_then(Value::as_u64).context("a host's report has no number of deliveries")
-}
-
-/// About how many orders were answered: what waits in the outbox of other events is counted as if it were orders.
-async fn answered(host: &PluginHost, orders: u64) -> Result<u64> {
-    let backlog = host.events().backlog(None).await?;
-    Ok(orders.saturating_sub(backlog.unnumbered + backlog.pending))
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // One that has ended already needs no more.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
 }
 
 /// How many orders there are among the records of an entity.
