@@ -242,7 +242,18 @@ fn a_version_is_tried_in_one_tenant_and_everything_is_in_the_trail(place: &Place
     let config = place.path("config.toml");
     fs::write(&config, "fail_init = \"rejected: not today\"").unwrap();
     let sample = plugin("test-sample");
-    let whoami = ["run", &sample, "--tenant", "globex", "--event", "sample.whoami", "--config", &config];
+    let whoami = [
+        "run",
+        &sample,
+        "--tenant",
+        "globex",
+        "--event",
+        "sample.whoami",
+        "--payload",
+        "{}",
+        "--config",
+        &config,
+    ];
     let configured = erp_plugin(whoami.iter().chain(&["--db", place.database.as_str()]));
     assert_eq!(configured.code, Some(0), "{configured:?}");
     let held = place.plugins(&["upgrade", &newer]);
