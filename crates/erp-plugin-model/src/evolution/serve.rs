@@ -80,7 +80,7 @@ mod tests {
         for newer in [
             "",
             "note = { type = \"text\" }",
-            "note = { type = \"text\", indexed = true, search = true }",
+            "note = { type = \"string\", indexed = true, search = true }",
             "count = { type = \"integer\", default = 7 }",
         ] {
             assert_eq!(obstacle(&item(newer), &old), None, "{newer}");
