@@ -9,6 +9,7 @@ mod bad_input;
 mod brief;
 mod canary;
 mod compiling;
+mod core;
 mod crash;
 mod delivery;
 mod demo;

@@ -68,9 +68,11 @@ impl Installed {
 
     /// Whether it is the same version with the same rights and columns.
     fn is_like(&self, other: &Self) -> bool {
-        // When it was installed tells nothing: the same version may be installed again.
-        let record = PluginVersion { installed_at: other.record.installed_at, ..self.record.clone() };
-        record == other.record
+        // The manifest is in the component, and when it was installed tells nothing.
+        self.record.name == other.record.name
+            && self.record.version == other.record.version
+            && self.record.component == other.record.component
+            && self.record.granted == other.record.granted
             && self.fits == other.fits
             && self.entities.len() == other.entities.len()
             && self.entities.iter().all(|(name, entity)| {
@@ -154,6 +156,9 @@ pub(crate) struct Catalog {
 #[derive(Default)]
 struct Known {
     active: HashMap<PluginName, Arc<Installed>>,
+    /// Other versions that run, or are to run, each once.
+    others: Vec<Arc<Installed>>,
+    /// In which tenants.
     deviations: HashMap<TenantId, HashMap<PluginName, Arc<Installed>>>,
     /// What is being installed and loaded already.
     fresh: Option<Arc<Installed>>,
@@ -208,11 +213,21 @@ impl Catalog {
     /// The versions of a plugin that run anywhere.
     pub(crate) fn versions_of(&self, name: &PluginName) -> Vec<Arc<Installed>> {
         let known = self.read();
-        let mut versions: Vec<Arc<Installed>> =
-            known.every().filter(|own| own.name() == name).cloned().collect();
-        versions.sort_by(|a, b| a.record.version.cmp(&b.record.version));
-        versions.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        versions
+        known.every().filter(|own| own.name() == name).cloned().collect()
+    }
+
+    /// A version of a plugin that runs anywhere, or is about to.
+    pub(crate) fn version_of(&self, name: &PluginName, version: &semver::Version) -> Option<Arc<Installed>> {
+        let known = self.read();
+        let mut all = known.every().chain(&known.fresh);
+        all.find(|own| own.name() == name && own.record.version == *version).cloned()
+    }
+
+    /// Has the next [refresh](crate::host::Inner::refresh) read everything: a tenant is ahead of what is known.
+    pub(crate) fn distrust(&self) {
+        if let Some((revision, _)) = &mut *self.looked() {
+            revision.clear();
+        }
     }
 
     /// Keeps what is being installed, so that it is not loaded again when it is read; or keeps it no longer.
@@ -235,9 +250,10 @@ impl Catalog {
         let active: HashMap<_, _> =
             active.into_iter().map(|plugin| (plugin.name().clone(), keep(plugin))).collect();
         let others: Vec<Arc<Installed>> = others.into_iter().map(keep).collect();
-        let mut learned = Known { active, deviations: HashMap::new(), fresh: known.fresh.clone() };
+        let mut learned = Known { active, others, deviations: HashMap::new(), fresh: known.fresh.clone() };
         for (tenant, name, version) in deviations {
-            let other = others.iter().find(|own| *own.name() == name && own.record.version == version);
+            let other =
+                learned.others.iter().find(|own| *own.name() == name && own.record.version == version);
             if let Some(other) = other {
                 learned.deviations.entry(tenant).or_default().insert(name, Arc::clone(other));
             }
@@ -276,7 +292,7 @@ impl Catalog {
 
 impl Known {
     fn every(&self) -> impl Iterator<Item = &Arc<Installed>> {
-        self.active.values().chain(self.deviations.values().flat_map(HashMap::values))
+        self.active.values().chain(&self.others)
     }
 
     /// Whether both have the very same versions at the same places.

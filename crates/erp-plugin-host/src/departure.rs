@@ -12,6 +12,7 @@ use erp_plugin_model::schema::FieldType;
 use erp_plugin_model::{EntitySchema, ErrorCode, Field, HostError, PluginName, TenantId, UserId};
 use erp_plugin_storage::{Altered, AuditEntry, ErrorKind, erase, evolve};
 
+use crate::core::{check_plugin, is_core};
 use crate::error::HostResult;
 use crate::host::Inner;
 
@@ -66,7 +67,7 @@ impl Inner {
         let active = platform.active_versions().await?;
         let deviations = platform.deviations().await?;
         let mut states: Vec<PluginState> = Vec::new();
-        for version in platform.versions().await? {
+        for version in platform.versions().await?.into_iter().filter(|version| !is_core(&version.name)) {
             match states.iter_mut().find(|state| state.name == version.name) {
                 Some(state) => state.versions.push(version.version),
                 None => states.push(PluginState {
@@ -93,6 +94,7 @@ impl Inner {
         by: &UserId,
         plugin: &PluginName,
     ) -> HostResult<ArchivedPlugin> {
+        check_plugin(plugin)?;
         let _one_at_a_time = self.installing.lock().await;
         self.look_again().await?;
         let installed = self.catalog.get(plugin);
@@ -113,6 +115,7 @@ impl Inner {
 
     /// Removes for good what an archived plugin has left: its tables, what it has in every tenant, and its versions.
     pub(crate) async fn purge_plugin(&self, by: &UserId, plugin: &PluginName) -> HostResult<PurgedPlugin> {
+        check_plugin(plugin)?;
         let _one_at_a_time = self.installing.lock().await;
         self.look_again().await?;
         if self.catalog.get(plugin).is_some() || self.has_tables(plugin).await? {

@@ -7,6 +7,7 @@ use erp_plugin_model::{PluginName, TenantId};
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::Installed;
+use crate::core::is_core;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
 
@@ -53,7 +54,8 @@ impl Inner {
     pub(crate) async fn examine(&self) -> HostResult<Vec<PluginHealth>> {
         self.read_catalog().await?;
         let mut plugins = Vec::new();
-        for plugin in self.catalog.all() {
+        // What the platform declares has no component that could be ill.
+        for plugin in self.catalog.all().into_iter().filter(|plugin| !is_core(plugin.name())) {
             plugins.push(self.examine_plugin(&plugin).await?);
         }
         let tenants: BTreeSet<TenantId> =

@@ -24,6 +24,7 @@ use crate::audit::AuditFilter;
 use crate::budget::Budgets;
 use crate::builder::PluginHostBuilder;
 use crate::catalog::{Catalog, Installed};
+use crate::core::is_core;
 use crate::cpu::Cpu;
 use crate::delivery::{
     DrainReport, Drainer, HandlerFuture, Received, Subscribed, WorkerHandle, WorkerOptions,
@@ -259,6 +260,15 @@ impl PluginHost {
         self.run_as(|inner, by| async move { inner.install(&by, component, options).await }).await
     }
 
+    /// Declares the platform's own entities: the text of a manifest whose plugin is called `core`, with `[entities]` and nothing
+    /// else that a plugin has. They are there in every tenant, at the edge as `core.customer` for whoever has the permission,
+    /// and plugins may refer to them and ask for them. Declaring the same again changes nothing; another version's tables
+    /// become what it declares, as in [`install`](Self::install), with consent to what goes out of sight.
+    pub async fn declare(&self, manifest: &str, consent: Vec<String>) -> HostResult<()> {
+        let text = manifest.to_owned();
+        self.run_as(|inner, by| async move { inner.declare(&by, &text, &consent).await }).await
+    }
+
     /// Has a version of a plugin run again that was installed before; without one the version before the one that runs. Its
     /// tables become what that version declares, as in [`install`](Self::install): what the later one added goes out of
     /// sight, which takes consent. `init` is called where the plugin is enabled. Tenants that are named in the options go
@@ -330,7 +340,9 @@ impl PluginHost {
     /// The installed plugins, by name.
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginSummary> {
-        self.inner.catalog.all().iter().map(|plugin| self.inner.summary(plugin)).collect()
+        let all = self.inner.catalog.all();
+        let plugins = all.iter().filter(|own| !is_core(own.name()));
+        plugins.map(|plugin| self.inner.summary(plugin)).collect()
     }
 
     /// Enables a plugin in a tenant: calls `init`, and `on-tenant-created` if it was never called there. Enabling an

@@ -128,11 +128,16 @@ impl Inner {
         Ok(summary)
     }
 
-    async fn was_installed(&self, record: &PluginVersion) -> HostResult<bool> {
+    /// Whether this very component was installed before. Refuses another one under the name of a version.
+    pub(crate) async fn was_installed(&self, record: &PluginVersion) -> HostResult<bool> {
         let mut platform = self.look_at_platform().await?;
-        let versions = platform.versions().await?;
+        let mut versions = platform.versions().await?;
         platform.rollback().await?;
-        Ok(versions.iter().any(|own| own.name == record.name && own.component == record.component))
+        versions.retain(|own| own.name == record.name);
+        if versions.iter().any(|own| own.version == record.version && own.component != record.component) {
+            return Err(other_bytes(record).into());
+        }
+        Ok(versions.iter().any(|own| own.component == record.component))
     }
 
     /// What the version that runs was granted; of an archived plugin the one that ran last, as its tables tell.
@@ -245,7 +250,7 @@ impl Inner {
     }
 
     /// Every entity that is referred to must be there.
-    fn check_references(&self, manifest: &Manifest) -> Result<(), HostError> {
+    pub(crate) fn check_references(&self, manifest: &Manifest) -> Result<(), HostError> {
         let exists = |target: &EntityRef| {
             manifest.entities.iter().any(|entity| entity.name == *target)
                 || self.catalog.get(&target.plugin).is_some_and(|plugin| plugin.entities.contains_key(target))
@@ -281,7 +286,7 @@ impl Inner {
     }
 
     /// Keeps component and version.
-    async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<()> {
+    pub(crate) async fn keep(&self, plugin: &Installed, component: &[u8]) -> HostResult<()> {
         let (name, version) = (plugin.name(), &plugin.record.version);
         let mut platform = self.change_platform().await?;
         platform.put_component(&plugin.record.component, component).await?;
@@ -292,14 +297,7 @@ impl Inner {
             });
             if !same {
                 platform.rollback().await?;
-                return Err(HostError::new(
-                    ErrorCode::AlreadyExists,
-                    format!(
-                        "{name} {version} was installed before with other bytes, and a version never changes; give it \
-                         another version"
-                    ),
-                )
-                .into());
+                return Err(other_bytes(&plugin.record).into());
             }
         }
         platform.set_granted(name, version, &plugin.record.granted).await?;
@@ -372,6 +370,16 @@ fn version(
         granted: granted(&asked, options.granted.as_ref())?.to_json(),
         installed_at: now,
     })
+}
+
+fn other_bytes(record: &PluginVersion) -> HostError {
+    let PluginVersion { name, version, .. } = record;
+    HostError::new(
+        ErrorCode::AlreadyExists,
+        format!(
+            "{name} {version} was installed before with other bytes, and a version never changes; give it another version"
+        ),
+    )
 }
 
 fn not_granted(plugin: &PluginName, right: &str) -> String {

@@ -21,6 +21,7 @@ use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
 use crate::executor::inside;
 use crate::host::Inner;
+use crate::quarantine;
 use crate::report::{InvocationReport, is_platform_fault};
 
 /// How often a whole invocation is run when its transaction is lost.
@@ -53,8 +54,15 @@ pub(crate) struct Call {
     pub(crate) active: Active,
     pub(crate) export: Export,
     pub(crate) cause: Cause,
-    /// Of a lifecycle call, whatever state the plugin is in, the mark that commits with what it does, if it has one.
-    pub(crate) lifecycle: Option<Option<Mark>>,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a call is for.
+pub(crate) enum Purpose {
+    /// The plugin's own work, which it does not get while it is out of use.
+    Work,
+    /// Its life in the tenant, whatever state it is in, with the mark that commits with what the call does, if it has one.
+    Lifecycle(Option<Mark>),
 }
 
 /// Where a plugin stands in a tenant, what it gets there, and what the audit trail says of it.
@@ -91,18 +99,18 @@ impl Inner {
         let active = self.ready(&tenant, plugin).await?.ok_or_else(|| {
             HostError::not_found(format!("{plugin} is not enabled in {tenant}; enable it there first"))
         })?;
-        self.invoke(Call { identity, active, export, cause: Cause::Request, lifecycle: None }).await
+        self.invoke(Call { identity, active, export, cause: Cause::Request, purpose: Purpose::Work }).await
     }
 
     /// Runs an invocation of a plugin that is not out of use, and counts how it ended.
     pub(crate) async fn invoke(&self, call: Call) -> HostResult<InvocationReport> {
-        if call.lifecycle.is_some() {
+        if let Purpose::Lifecycle(_) = call.purpose {
             return self.run_invocation(call).await;
         }
-        let (active, cause) = (call.active.clone(), call.cause.clone());
+        let (active, again) = (call.active.clone(), quarantine::tried_again(&call.cause));
         let tried = self.pass_quarantine(&active).await?;
         let report = self.run_invocation(call).await?;
-        if let Err(fault) = self.note_ending(&active, &cause, &report, tried.as_ref()).await {
+        if let Err(fault) = self.note_ending(&active, again, &report, tried.as_ref()).await {
             // What the invocation did is done.
             tracing::warn!(error = %fault, "how an invocation ended could not be noted");
         }
@@ -111,8 +119,11 @@ impl Inner {
 
     /// Runs an invocation, and runs it again as a whole when its transaction was lost.
     async fn run_invocation(&self, call: Call) -> HostResult<InvocationReport> {
-        let Call { identity, mut active, export, cause, lifecycle } = call;
-        let (is_lifecycle, mark) = (lifecycle.is_some(), lifecycle.flatten());
+        let Call { identity, mut active, export, cause, purpose } = call;
+        let (is_lifecycle, mark) = match purpose {
+            Purpose::Work => (false, None),
+            Purpose::Lifecycle(mark) => (true, mark),
+        };
         let tenant = identity.tenant.clone();
         let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
         let identity = Arc::new(identity);
@@ -346,11 +357,13 @@ impl Inner {
         else {
             return Ok(active);
         };
-        let find = || {
-            let here = self.catalog.get_in(tenant, plugin)?;
-            (here.record.version == state.version).then_some(here)
-        };
+        let find = || self.catalog.version_of(plugin, &state.version).filter(|here| here.fits);
         if let Some(here) = find() {
+            let known = self.catalog.get_in(tenant, plugin);
+            if known.is_none_or(|known| known.record.version != state.version) {
+                // The tenant went there a moment ago. In an upgrade they all do, so nothing is read for each of them.
+                self.catalog.distrust();
+            }
             return Ok(here);
         }
         // Another process has taken the tenant there.

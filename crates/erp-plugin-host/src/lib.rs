@@ -15,6 +15,7 @@ mod budget;
 mod builder;
 mod catalog;
 mod config;
+mod core;
 mod cpu;
 mod delivery;
 mod departure;

@@ -11,9 +11,10 @@ use serde_json::json;
 
 use crate::activation::Active;
 use crate::catalog::Installed;
+use crate::core::check_plugin;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::{Call, Mark};
+use crate::invoke::{Call, Mark, Purpose};
 
 /// What a plugin is told when another version of it was enabled in a tenant before, if it subscribes to that.
 const UPGRADED: &str = "plugin.upgraded";
@@ -42,6 +43,7 @@ pub(crate) fn replacing(from: &semver::Version, to: &semver::Version) -> &'stati
 impl Inner {
     /// Enables a plugin in a tenant: at the version that is active, or at the one that was chosen for the tenant.
     pub(crate) async fn enable(&self, by: &UserId, tenant: &TenantId, plugin: &PluginName) -> HostResult<()> {
+        check_plugin(plugin)?;
         self.check_open(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
         // Another process may have changed it, or archived the plugin.
@@ -169,7 +171,7 @@ impl Inner {
                 active,
                 export,
                 cause: Cause::Request,
-                lifecycle: Some(mark),
+                purpose: Purpose::Lifecycle(mark),
             })
             .await?;
         self.activations.forget(tenant, installed.name());

@@ -2,7 +2,7 @@
 //! When the while is over one call tries again, in one of all processes; if it fails too, the next while is twice as long.
 //!
 //! What counts is an invocation that ended without an answer: a trap, a limit, a deadline. An error that a plugin returns is
-//! its say. An event that fails again and again counts once: it has its own end, as a dead letter.
+//! its say. An event, or a run of a job, that fails again and again counts once: it has its own end.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use erp_plugin_model::event::{NewEvent, Publisher};
 use erp_plugin_model::{ErrorCode, EventId, EventType, HostError, InvocationId, PluginName, TenantId};
 use erp_plugin_storage::{AuditEntry, Quarantine, Transaction};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::activation::Active;
 use crate::error::{HostFailure, HostResult};
@@ -57,8 +58,8 @@ pub(crate) struct Failing {
 #[derive(Default)]
 struct Count {
     failures: u32,
-    /// The event that failed last.
-    event: Option<EventId>,
+    /// The event, or the run of a job, that failed last.
+    last: Option<Uuid>,
 }
 
 impl Failing {
@@ -71,12 +72,12 @@ impl Failing {
     }
 
     /// Returns how many failures in a row that makes.
-    fn failed(&self, tenant: &TenantId, plugin: &PluginName, event: Option<EventId>) -> u32 {
+    fn failed(&self, tenant: &TenantId, plugin: &PluginName, again: Option<Uuid>) -> u32 {
         let mut counts = self.lock();
         let count = counts.entry((tenant.clone(), plugin.clone())).or_default();
-        if event.is_none() || count.event != event {
+        if again.is_none() || count.last != again {
             count.failures += 1;
-            count.event = event;
+            count.last = again;
         }
         let failures = count.failures;
         self.len.store(counts.len(), Ordering::Relaxed);
@@ -85,6 +86,15 @@ impl Failing {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(TenantId, PluginName), Count>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is tried again when it fails: an event, a run of a job.
+pub(crate) fn tried_again(cause: &Cause) -> Option<Uuid> {
+    match cause {
+        Cause::Request => None,
+        Cause::Delivery(delivery) => Some(delivery.event.0),
+        Cause::Run(run) => Some(run.id.0),
     }
 }
 
@@ -117,7 +127,7 @@ impl Inner {
     pub(crate) async fn note_ending(
         &self,
         active: &Active,
-        cause: &Cause,
+        again: Option<Uuid>,
         report: &InvocationReport,
         tried: Option<&Quarantine>,
     ) -> HostResult<()> {
@@ -132,11 +142,7 @@ impl Inner {
                 None => Ok(()),
             };
         };
-        let event = match cause {
-            Cause::Delivery(delivery) => Some(delivery.event),
-            _ => None,
-        };
-        let failures = self.failing.failed(tenant, plugin, event);
+        let failures = self.failing.failed(tenant, plugin, again);
         if tried.is_some() || failures < self.quarantine.failures {
             return Ok(());
         }
@@ -239,7 +245,7 @@ mod tests {
     fn failures_in_a_row_count_and_one_event_counts_once() {
         let failing = Failing::default();
         let (tenant, plugin) = (TenantId::parse("acme").unwrap(), PluginName::parse("inventory").unwrap());
-        let event = |number| Some(EventId(uuid::Uuid::from_u128(number)));
+        let event = |number| Some(Uuid::from_u128(number));
         let failed = |event| failing.failed(&tenant, &plugin, event);
         assert_eq!(
             [failed(event(1)), failed(event(1)), failed(event(2)), failed(None), failed(None)],

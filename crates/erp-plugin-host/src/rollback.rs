@@ -3,6 +3,7 @@
 use erp_plugin_model::{HostError, PluginName, TenantId, UserId};
 use erp_plugin_storage::{ErrorKind, PluginVersion, StorageError};
 
+use crate::core::check_plugin;
 use crate::error::HostResult;
 use crate::host::{Inner, PluginSummary};
 use crate::install::InstallOptions;
@@ -25,6 +26,7 @@ impl Inner {
         to: Option<&semver::Version>,
         options: RollbackOptions,
     ) -> HostResult<PluginSummary> {
+        check_plugin(plugin)?;
         let mut platform = self.look_at_platform().await?;
         let active = platform.active_versions().await?.into_iter().find(|(name, _)| name == plugin);
         let versions: Vec<PluginVersion> =

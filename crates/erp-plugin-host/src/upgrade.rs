@@ -127,7 +127,7 @@ impl Inner {
     }
 
     /// Makes a version the active one.
-    async fn activate(&self, by: &UserId, installed: &Installed) -> HostResult<()> {
+    pub(crate) async fn activate(&self, by: &UserId, installed: &Installed) -> HostResult<()> {
         let (name, version) = (installed.name(), &installed.record.version);
         let mut platform = self.change_platform().await?;
         let before = platform.active_versions().await?.into_iter().find(|own| own.0 == *name);

@@ -64,6 +64,7 @@ macro_rules! each_case {
                 a_new_sign_of_life_comes_before_retirement,
             ],
             jobs: [
+                a_run_waits_while_its_plugin_is_out_of_use,
                 what_is_due_is_planned_once,
                 an_occasion_has_one_run_whatever_the_clock_says,
                 an_occasion_is_skipped_while_the_run_before_it_has_not_ended,

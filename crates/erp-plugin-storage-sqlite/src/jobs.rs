@@ -13,7 +13,7 @@ use erp_plugin_storage::{
     DueJob, JobRuns, Jobs, NewJob, OneOff, PlannedJob, RunFailure, RunFilter, RunRequest, StorageResult,
     StoredJob, StoredRun,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, ToSql};
 
 use crate::error::Result;
 use crate::jobs::rows::{CLAIMED, RUN, STATE, read_claimed, read_due, read_job, read_run};
@@ -26,11 +26,12 @@ pub(crate) const DUE_JOBS: &str = "SELECT tenant_id, plugin, job, schedule, plan
          AND (SELECT enabled FROM activations AS a WHERE a.tenant_id = j.tenant_id AND a.plugin = j.plugin)
          AND NOT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = j.tenant_id AND t.state = 'suspended')
      ORDER BY plan_at LIMIT ?2";
-/// What a run that may be claimed at the moment ?1 is like: of an active tenant's enabled plugin, due, or failed at a moment
-/// that is still to come because the clock went back, and the first of its job, of which none is in hand.
+/// What a run that may be claimed at the moment ?1 is like: of an active tenant's enabled plugin that is not out of use, due,
+/// or failed at a moment that is still to come because the clock went back, and the first of its job, of which none is in hand.
 const CLAIMABLE: &str = "r.state = 'waiting' AND r.claimed_by IS NULL AND (r.due_at <= ?1 OR r.failed_at > ?1)
      AND EXISTS (SELECT 1 FROM jobs AS j WHERE j.tenant_id = r.tenant_id AND j.plugin = r.plugin AND j.job = r.job)
-     AND (SELECT enabled FROM activations AS a WHERE a.tenant_id = r.tenant_id AND a.plugin = r.plugin)
+     AND (SELECT enabled AND coalesce(quarantined_until <= ?1, 1) FROM activations AS a
+         WHERE a.tenant_id = r.tenant_id AND a.plugin = r.plugin)
      AND NOT EXISTS (SELECT 1 FROM tenants AS t WHERE t.id = r.tenant_id AND t.state = 'suspended')
      AND NOT EXISTS (
          SELECT 1 FROM job_runs AS o
@@ -66,20 +67,8 @@ impl Jobs for SqliteTransaction {
             if run.tenant != *tenant {
                 return Ok(false);
             }
-            let sql = format!(
-                "UPDATE job_runs SET state = 'done', claimed_by = NULL, ended_at = ?8, note = NULL WHERE {OF_CLAIM}"
-            );
-            let hit = connection.prepare_cached(&sql)?.execute(rusqlite::params![
-                run.tenant.as_str(),
-                run.plugin.as_str(),
-                run.job.as_str(),
-                run.occasion.timestamp_micros(),
-                run.kind.as_str(),
-                &run.id.0.as_bytes()[..],
-                run.token.0,
-                at.timestamp_micros(),
-            ])?;
-            Ok(hit == 1)
+            let done = "state = 'done', claimed_by = NULL, ended_at = ?8, note = NULL";
+            end_claim(connection, run, done, &[&at.timestamp_micros()])
         })
     }
 }
@@ -153,45 +142,18 @@ impl JobRuns for SqlitePlatformTransaction {
             let RunFailure { run, error, at, retry_at } = failure;
             let at = at.timestamp_micros();
             let ended = retry_at.is_none().then_some(at);
-            let sql = format!(
-                "UPDATE job_runs SET state = ?8, claimed_by = NULL, note = ?9, failed_at = ?10, ended_at = ?11,
-                     due_at = coalesce(?12, due_at) WHERE {OF_CLAIM}"
-            );
-            let hit = connection.prepare_cached(&sql)?.execute(rusqlite::params![
-                run.tenant.as_str(),
-                run.plugin.as_str(),
-                run.job.as_str(),
-                run.occasion.timestamp_micros(),
-                run.kind.as_str(),
-                &run.id.0.as_bytes()[..],
-                run.token.0,
-                if retry_at.is_some() { "waiting" } else { "failed" },
-                error,
-                at,
-                ended,
-                retry_at.map(|retry_at| retry_at.timestamp_micros()),
-            ])?;
-            Ok(hit == 1)
+            let state = if retry_at.is_some() { "waiting" } else { "failed" };
+            let due_at = retry_at.map(|retry_at| retry_at.timestamp_micros());
+            let failed = "state = ?8, claimed_by = NULL, note = ?9, failed_at = ?10, ended_at = ?11,
+                 due_at = coalesce(?12, due_at)";
+            end_claim(connection, run, failed, &[&state, &error, &at, &ended, &due_at])
         })
     }
 
     async fn release_run(&mut self, run: &JobRun, due_at: DateTime<Utc>) -> StorageResult<bool> {
         self.session.write("release run", |connection| {
-            let sql = format!(
-                "UPDATE job_runs SET claimed_by = NULL, attempts = attempts - 1, due_at = ?8, failed_at = NULL
-                 WHERE {OF_CLAIM}"
-            );
-            let hit = connection.prepare_cached(&sql)?.execute(rusqlite::params![
-                run.tenant.as_str(),
-                run.plugin.as_str(),
-                run.job.as_str(),
-                run.occasion.timestamp_micros(),
-                run.kind.as_str(),
-                &run.id.0.as_bytes()[..],
-                run.token.0,
-                due_at.timestamp_micros(),
-            ])?;
-            Ok(hit == 1)
+            let released = "claimed_by = NULL, attempts = attempts - 1, due_at = ?8, failed_at = NULL";
+            end_claim(connection, run, released, &[&due_at.timestamp_micros()])
         })
     }
 
@@ -298,6 +260,23 @@ impl JobRuns for SqlitePlatformTransaction {
             Ok(pruned as u64)
         })
     }
+}
+
+/// Ends a claim, if it still has its run. What is set of the run has the parameters from ?8 on.
+fn end_claim(connection: &Connection, run: &JobRun, set: &str, more: &[&dyn ToSql]) -> Result<bool> {
+    let (occasion, id) = (run.occasion.timestamp_micros(), &run.id.0.as_bytes()[..]);
+    let own: [&dyn ToSql; 7] = [
+        &run.tenant.as_str(),
+        &run.plugin.as_str(),
+        &run.job.as_str(),
+        &occasion,
+        &run.kind.as_str(),
+        &id,
+        &run.token.0,
+    ];
+    let parameters: Vec<&dyn ToSql> = own.into_iter().chain(more.iter().copied()).collect();
+    let sql = format!("UPDATE job_runs SET {set} WHERE {OF_CLAIM}");
+    Ok(connection.prepare_cached(&sql)?.execute(&parameters[..])? == 1)
 }
 
 fn set_jobs(

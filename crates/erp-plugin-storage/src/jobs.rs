@@ -224,13 +224,13 @@ pub trait JobRuns: Send {
     /// Claims runs that are due, as many of one tenant as of another, those that wait the longest first; raises the token of
     /// each and counts the attempt. Of one job the earliest occasion comes first, and no other while one is claimed.
     ///
-    /// Passes over the jobs of plugins that are disabled in the tenant, and tenants that are suspended. What failed waits for
+    /// Passes over the jobs of plugins that are disabled or out of use in the tenant, and tenants that are suspended. What failed waits for
     /// its time; if the clock says that it has not failed yet, it is tried at once.
     ///
     /// Held by `jobs::a_run_is_claimed_when_it_is_due`, `jobs::a_run_is_in_one_workers_hands`,
     /// `jobs::runs_of_one_job_come_one_after_the_other`, `jobs::claims_of_runs_leave_room_for_other_tenants`,
     /// `jobs::a_failed_run_waits_for_its_time`, `jobs::who_is_retired_has_no_run_in_hand`,
-    /// `jobs::nothing_is_planned_or_claimed_where_nothing_is_done`.
+    /// `jobs::nothing_is_planned_or_claimed_where_nothing_is_done`, `jobs::a_run_waits_while_its_plugin_is_out_of_use`.
     async fn claim_runs(&mut self, request: &RunRequest<'_>) -> StorageResult<Vec<JobRun>>;
 
     /// Adds a run that somebody asks for; `false` if there is one for that moment already.

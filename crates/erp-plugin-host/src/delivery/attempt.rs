@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use super::{DeadDelivery, DrainReport, Handler};
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::{Call, EdgeCall, LIFECYCLE_DEADLINE};
+use crate::invoke::{Call, EdgeCall, LIFECYCLE_DEADLINE, Purpose};
 
 /// How an attempt ended.
 enum Attempt {
@@ -152,7 +152,7 @@ impl Inner {
                 payload: delivery.payload.clone(),
             },
             cause: Cause::Delivery(Box::new(delivery.clone())),
-            lifecycle: None,
+            purpose: Purpose::Work,
         };
         let report = self.invoke(call).await?;
         match report.outcome {

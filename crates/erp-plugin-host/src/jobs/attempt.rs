@@ -14,7 +14,7 @@ use crate::activation::Active;
 use crate::delivery::DrainReport;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::Call;
+use crate::invoke::{Call, Purpose};
 use crate::report::InvocationReport;
 
 /// How long a run waits whose attempt could not take place.
@@ -67,7 +67,7 @@ impl Inner {
             active,
             export: Export::HandleEvent { event_type: format!("job.{}", run.job), payload: payload_of(run)? },
             cause: Cause::Run(Box::new(run.clone())),
-            lifecycle: None,
+            purpose: Purpose::Work,
         };
         self.invoke(call).await
     }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use erp_plugin_model::job::{JobRun, RunKind, RunState};
 use erp_plugin_model::{JobName, RunId, WorkerId};
 use erp_plugin_storage::{
-    ActivationState, DueJob, NewJob, OneOff, PlannedJob, PlannedRun, RunFailure, RunFilter, RunRequest,
-    Storage, StoredRun, TenantState,
+    ActivationState, DueJob, NewJob, OneOff, PlannedJob, PlannedRun, Quarantine, RunFailure, RunFilter,
+    RunRequest, Storage, StoredRun, TenantState,
 };
 
 use crate::fixture::{ALPHA, BETA, new_uuid, platform, plugin, tenant, time, worker, write};
@@ -723,4 +723,20 @@ pub async fn runs_that_ended_long_ago_are_pruned(storage: Arc<dyn Storage>) {
     assert_eq!(states(&storage, ALPHA).await.len(), 3);
     assert_eq!((prune(70, 10).await, prune(1_000_000, 10).await), (1, 1));
     assert_eq!(states(&storage, ALPHA).await, [(40, RunState::Waiting)]);
+}
+
+pub async fn a_run_waits_while_its_plugin_is_out_of_use(storage: Arc<dyn Storage>) {
+    for tenant in [ALPHA, BETA] {
+        enable(&storage, tenant, &["reorder"]).await;
+    }
+    for due in due_jobs(&storage, 10).await {
+        assert!(plan(&storage, &due, 10, &[10]).await);
+    }
+    let quarantine = Quarantine { since: time(1), until: time(20), times: 1, error: "trapped".to_owned() };
+    let mut own = write(&storage, ALPHA).await;
+    assert!(own.set_quarantine(&plugin(PLUGIN), None, Some(&quarantine)).await.unwrap());
+    own.commit(None).await.unwrap();
+    let whose = |runs: Vec<JobRun>| runs.into_iter().map(|run| run.tenant).collect::<Vec<_>>();
+    assert_eq!(whose(claim(&storage, worker(), 19).await), [tenant(BETA)]);
+    assert_eq!(whose(claim(&storage, worker(), 20).await), [tenant(ALPHA)]);
 }

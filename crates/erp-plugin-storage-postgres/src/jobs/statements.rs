@@ -84,12 +84,13 @@ pub(super) const PRUNE: &str = "DELETE FROM erp_plugin.job_runs AS r USING (
          SELECT tenant_id, id FROM erp_plugin.job_runs WHERE ended_at < $1 ORDER BY ended_at LIMIT $2
      ) AS old WHERE r.tenant_id = old.tenant_id AND r.id = old.id";
 
-/// What a run that may be claimed at the moment $1 is like: of an active tenant's enabled plugin, due, or failed at a moment
-/// that is still to come because the clock went back, and the first of its job, of which none is in hand.
+/// What a run that may be claimed at the moment $1 is like: of an active tenant's enabled plugin that is not out of use, due,
+/// or failed at a moment that is still to come because the clock went back, and the first of its job, of which none is in hand.
 const CLAIMABLE: &str =
     "r.state = 'waiting' AND r.claimed_by IS NULL AND (r.due_at <= $1 OR r.failed_at > $1) AND EXISTS (
          SELECT FROM erp_plugin.activations AS a
          WHERE a.tenant_id = r.tenant_id AND a.plugin = r.plugin AND a.enabled
+             AND (a.quarantined_until IS NULL OR a.quarantined_until <= $1)
      ) AND NOT EXISTS (
          SELECT FROM erp_plugin.tenants AS t WHERE t.id = r.tenant_id AND t.state = 'suspended'
      ) AND NOT EXISTS (
