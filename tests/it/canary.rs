@@ -1,7 +1,7 @@
 //! Versions that run in some tenants only: tried there first, or held there because `init` of the next one failed.
 
 use erp_plugin::{ErrorCode, HostFailure, InstallOptions, RollbackOptions, TenantId};
-use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, system_of};
+use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, system_of, together};
 use serde_json::{Value as Json, json};
 
 const OTHER: &str = "globex";
@@ -186,6 +186,47 @@ async fn where_init_fails_and_the_tables_are_others_the_plugin_is_disabled() {
     platform.host.set_config(OTHER, sample::NAME, "fail_init", None).await.unwrap();
     platform.host.enable(OTHER, sample::NAME).await.unwrap();
     assert_eq!(version_in(&platform, OTHER).await, "0.2.0");
+}
+
+#[tokio::test]
+async fn what_is_no_fault_of_the_plugins_does_not_disable_it() {
+    let (platform, losses) = Platform::that_loses(|builder| builder).await;
+    let platform = in_two_tenants(platform).await;
+    let without = guests::changed(sample::NAME, "0.2.0", |manifest| {
+        manifest["entities"]["note"]["fields"].as_object_mut().unwrap().remove("extra");
+    });
+    let consent = vec!["test-sample.note.extra".to_owned()];
+    // All three attempts of one `init`, and the logs of the first two.
+    losses.of_the_next_that_write(5);
+    let options = InstallOptions { consent, ..InstallOptions::default() };
+    let installed = platform.host.install(without, options).await.unwrap();
+    assert_eq!(installed.not_in, [TenantId::parse(TENANT).unwrap()]);
+    assert!(installed.notes[0].contains("its init is still due"), "{:?}", installed.notes);
+    for tenant in [TENANT, OTHER] {
+        assert_eq!(version_in(&platform, tenant).await, "0.2.0");
+    }
+}
+
+#[tokio::test]
+async fn of_two_hosts_that_enable_a_plugin_one_calls_it() {
+    let database = Database::lasting().await;
+    let here = Platform::on(database.url(), |builder| builder).await;
+    let there = Platform::on(database.url(), |builder| builder).await;
+    here.host.install(guests::plugin(sample::NAME), InstallOptions::default()).await.unwrap();
+    let hosts = [std::sync::Arc::new(here), std::sync::Arc::new(there)];
+    for number in 0..10 {
+        let tenant = format!("tenant-{number}");
+        hosts[0].host.create_tenant(&tenant).await.unwrap();
+        let enabling = hosts.iter().map(|host| {
+            let (host, tenant) = (std::sync::Arc::clone(host), tenant.clone());
+            async move { host.host.enable(&tenant, sample::NAME).await }
+        });
+        for enabled in together(enabling).await {
+            enabled.unwrap();
+        }
+        let greetings = hosts[0].records_of(&tenant, "test-sample.greeting").await;
+        assert_eq!(greetings.len(), 1, "on-tenant-created was called twice in {tenant}");
+    }
 }
 
 #[tokio::test]

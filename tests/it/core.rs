@@ -50,6 +50,7 @@ async fn what_the_platform_declares_is_there_in_every_tenant_for_who_has_the_per
     assert!(platform.host.examine().await.unwrap().is_empty());
     for refused in [
         platform.host.enable(TENANT, "core").await.err(),
+        platform.host.disable(TENANT, "core").await.err(),
         platform.host.archive("core").await.err(),
         platform.host.purge("core").await.err(),
     ] {
@@ -124,6 +125,36 @@ async fn another_version_changes_the_tables_with_consent_and_the_others_see_it()
     assert!(lost.to_string().contains("core.customer.city"), "{lost}");
     here.host.declare(&manifest("1.2.0", ""), vec!["core.customer.city".to_owned()]).await.unwrap();
     assert_eq!(here.records(CUSTOMER).await[0].get("city"), None);
+}
+
+#[tokio::test]
+async fn an_older_process_works_on_what_a_newer_one_has_declared_or_is_refused() {
+    let database = Database::lasting().await;
+    let older = Platform::on(database.url(), |builder| builder).await;
+    let newer = Platform::on(database.url(), |builder| builder).await;
+    let (old, new) = (manifest("1.0.0", ""), manifest("1.1.0", CITY));
+    // The newer one always gets what it declares; the older one may come when only the tables are there.
+    let (first, declared) =
+        tokio::join!(older.host.declare(&old, Vec::new()), newer.host.declare(&new, Vec::new()));
+    declared.unwrap();
+    if let Err(failure) = first {
+        assert!(failure.to_string().contains("core.customer.city"), "{failure}");
+    }
+    let known = json!({ "name": "Ana", "city": "Porto" });
+    assert_eq!(insert(&newer, known).await["city"], "Porto");
+    older.host.declare(&old, Vec::new()).await.unwrap();
+    assert_eq!(newer.records(CUSTOMER).await[0]["city"], "Porto");
+    let required = manifest(
+        "1.2.0",
+        "[entities.customer.fields.city]\ntype = \"string\"\nrequired = true\ndefault = \"?\"\n",
+    );
+    newer.host.declare(&required, Vec::new()).await.unwrap();
+    let refused = older.host.declare(&old, Vec::new()).await.unwrap_err().to_string();
+    assert!(
+        refused
+            .contains("core 1.0.0 cannot work on the tables of 1.2.0, which is declared: core.customer.city"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -554,6 +554,8 @@ async fn another_version_brings_its_own_jobs() {
         (gone.state, gone.note.as_deref()),
         (RunState::Skipped, Some("test-sample has no such job any more"))
     );
+    let again = jobs.retry(TENANT, gone.id).await.unwrap_err().to_string();
+    assert!(again.contains("test-sample's job note, which it does not declare any more"), "{again}");
     place.stays("2026-01-05T06:00:00Z", &["06T00:00 skipped"]).await;
     let expected = ["05T06:30 done", "06T00:00 skipped"];
     assert_eq!(place.worked_off("2026-01-05T06:30:00Z", &expected).await.runs, 1);

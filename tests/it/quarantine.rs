@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use erp_plugin::{
     AuditFilter, Clock, ErrorCode, HostFailure, InvocationReport, PluginHost, QuarantineOptions, SystemIds,
-    TenantId,
+    TenantId, TenantLimits,
 };
 use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, system_of};
 use serde_json::json;
@@ -36,9 +36,13 @@ fn strict() -> QuarantineOptions {
 }
 
 async fn host(url: &str, clock: &TestClock) -> PluginHost {
+    limited_host(url, clock, TenantLimits::default()).await
+}
+
+async fn limited_host(url: &str, clock: &TestClock, limits: TenantLimits) -> PluginHost {
     let storage = erp_plugin::storage(url).await.unwrap();
     let builder = PluginHost::builder(storage, Arc::new(clock.clone()), Arc::new(SystemIds::default()));
-    let host = builder.quarantine(strict()).build().await.unwrap();
+    let host = builder.quarantine(strict()).tenant_limits(limits).build().await.unwrap();
     for tenant in [TENANT, OTHER] {
         host.create_tenant(tenant).await.unwrap();
     }
@@ -124,6 +128,25 @@ async fn of_two_hosts_one_tries_and_whoever_enables_the_plugin_ends_the_wait() {
     // The other one thinks that it is time.
     assert!(matches!(call(&there, TENANT, "sample.config").await, Err(HostFailure::Busy(_))));
     here.enable(TENANT, sample::NAME).await.unwrap();
+    call(&here, TENANT, "sample.config").await.unwrap().outcome.unwrap();
+    assert_eq!(actions(&here).await[2..], ["plugin.quarantined", "plugin.released"]);
+}
+
+#[tokio::test]
+async fn a_trial_that_did_not_take_place_was_none() {
+    let (database, here, clock) = set_up().await;
+    let limits = TenantLimits { fuel_per_minute: 1, ..TenantLimits::default() };
+    let poor = limited_host(database.url(), &clock, limits).await;
+    call(&poor, TENANT, "sample.config").await.unwrap().outcome.unwrap();
+    trap_until_it_is_out_of_use(&here).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    clock.advance(10);
+    // This one's tenant has used up its minute.
+    let refused = call(&poor, TENANT, "sample.config").await.unwrap_err();
+    assert!(
+        matches!(refused, HostFailure::Busy(_)) && !refused.to_string().contains("out of use"),
+        "{refused}"
+    );
     call(&here, TENANT, "sample.config").await.unwrap().outcome.unwrap();
     assert_eq!(actions(&here).await[2..], ["plugin.quarantined", "plugin.released"]);
 }

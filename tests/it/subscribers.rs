@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use erp_plugin::{CallError, ErrorCode, HostError};
+use erp_plugin::{CallError, DeadLetterFilter, ErrorCode, HostError};
 use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, system_of};
 use serde_json::json;
 
@@ -82,6 +82,62 @@ async fn what_is_published_while_nobody_listens_waits() {
     assert!(after.host.unsubscribe("core", "order.*").await.unwrap());
     without.publish("order.created", &json!({})).await;
     assert_eq!(after.host.drain().await.unwrap().delivered, 0);
+}
+
+/// Has a host count what it handles as `core`.
+async fn counting(platform: &Platform, event: &str) -> Arc<AtomicU32> {
+    let seen = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&seen);
+    let subscribed = platform.host.subscribe(event, move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    });
+    subscribed.await.unwrap();
+    seen
+}
+
+#[tokio::test]
+async fn a_process_without_all_handlers_leaves_events_to_one_that_has_them() {
+    let database = Database::lasting().await;
+    let older = Platform::on(database.url(), |builder| builder).await;
+    let newer = Platform::on(database.url(), |builder| builder).await;
+    let orders = counting(&older, "order.*").await;
+    older.publish("order.created", &json!({})).await;
+    assert_eq!(older.host.drain().await.unwrap().delivered, 1);
+    // A newer one comes, which handles more: what the older one would pass over waits for it, all else as well.
+    let invoices = counting(&newer, "invoice.*").await;
+    for event in ["invoice.sent", "order.created"] {
+        older.publish(event, &json!({})).await;
+    }
+    for host in [&older, &newer] {
+        assert_eq!(host.host.drain().await.unwrap().delivered, 0);
+    }
+    let more_orders = counting(&newer, "order.*").await;
+    assert_eq!(older.host.drain().await.unwrap().delivered, 0);
+    assert_eq!(newer.host.drain().await.unwrap().delivered, 2);
+    let handled = [orders, more_orders, invoices].map(|seen| seen.load(Ordering::SeqCst));
+    assert_eq!(handled, [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn what_was_published_before_a_subscription_was_taken_back_ends_as_a_dead_letter() {
+    let database = Database::lasting().await;
+    let platform = Platform::on(database.url(), |builder| builder).await;
+    let without = Platform::on(database.url(), |builder| builder).await;
+    let (orders, invoices) = (counting(&platform, "order.*").await, counting(&platform, "invoice.*").await);
+    for (event, key) in [("invoice.sent", "a"), ("order.created", "b")] {
+        platform.host.publish_in_order(system_of(TENANT), event, key, &json!({})).await.unwrap();
+    }
+    // Numbered, and not handled yet.
+    assert_eq!(without.host.drain().await.unwrap().events, 2);
+    assert!(platform.host.unsubscribe("core", "invoice.*").await.unwrap());
+    let report = platform.host.drain().await.unwrap();
+    assert_eq!((report.delivered, report.dead.len()), (1, 1));
+    assert!(report.dead[0].error.contains("core handles no invoice.sent any more"), "{:?}", report.dead);
+    let more = counting(&platform, "invoice.*").await;
+    assert_eq!(platform.host.events().resend(DeadLetterFilter::default()).await.unwrap(), 1);
+    assert_eq!(platform.host.drain().await.unwrap().delivered, 1);
+    assert_eq!([orders, invoices, more].map(|seen| seen.load(Ordering::SeqCst)), [1, 0, 1]);
 }
 
 #[tokio::test]

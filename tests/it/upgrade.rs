@@ -180,6 +180,62 @@ async fn a_version_that_ran_before_runs_again() {
 }
 
 #[tokio::test]
+async fn after_three_versions_the_one_before_is_the_one_that_ran() {
+    let platform = Platform::new().await;
+    platform.enable("", sample_as("1.0.0")).await;
+    platform.try_install("", sample_as("1.1.0")).await.unwrap();
+    let back = || platform.host.rollback(sample::NAME, None, RollbackOptions::default());
+    assert_eq!(back().await.unwrap().version.to_string(), "1.0.0");
+    platform.try_install("", sample_as("1.2.0")).await.unwrap();
+    // 1.1.0 was installed later, and was not good enough.
+    assert_eq!(back().await.unwrap().version.to_string(), "1.0.0");
+}
+
+#[tokio::test]
+async fn a_version_that_runs_again_has_its_rights_again_but_for_what_was_refused_since() {
+    let platform = Platform::new().await;
+    let asking = |version: &str, events: &Json| {
+        guests::changed(sample::NAME, version, |manifest| {
+            manifest["capabilities"]["events-publish"] = events.clone();
+        })
+    };
+    let both = json!(["test-sample.*", "order.created"]);
+    platform.enable("", asking("1.0.0", &both)).await;
+    let order = || json!({ "type": "order.created", "payload": {} });
+    sample::answer(&platform, "sample.publish", order()).await;
+    platform.try_install("", asking("1.1.0", &json!(["test-sample.*"]))).await.unwrap();
+    assert!(sample::refusal(&platform, "sample.publish", order()).await.starts_with("permission-denied"));
+    let back = RollbackOptions::default;
+    platform.host.rollback(sample::NAME, None, back()).await.unwrap();
+    sample::answer(&platform, "sample.publish", order()).await;
+    // The next one asks for the same and does not get it: that holds for those before it as well.
+    let asked = platform.host.install(asking("1.2.0", &both), InstallOptions::default()).await.unwrap();
+    let mut granted = asked.manifest.unwrap().capabilities;
+    granted.events_publish.truncate(1);
+    let less = InstallOptions { granted: Some(granted), ..InstallOptions::default() };
+    platform.host.install(asking("1.2.0", &both), less).await.unwrap();
+    platform.host.rollback(sample::NAME, None, back()).await.unwrap();
+    assert_eq!(platform.host.plugins()[0].version.to_string(), "1.0.0");
+    assert!(sample::refusal(&platform, "sample.publish", order()).await.starts_with("permission-denied"));
+}
+
+#[tokio::test]
+async fn init_and_the_event_that_tells_of_the_upgrade_are_one_transaction() {
+    let platform = Platform::new().await;
+    platform.enable("", sample_as("1.0.0")).await;
+    for (key, value) in [("note_init", "written by init"), ("fail_upgraded", "rejected: not like this")] {
+        platform.host.set_config(TENANT, sample::NAME, key, Some(json!(value))).await.unwrap();
+    }
+    let installed = platform.host.install(sample_as("1.1.0"), InstallOptions::default()).await.unwrap();
+    let note = &installed.notes[0];
+    assert!(note.contains("plugin.upgraded failed") && note.contains("not like this"), "{note}");
+    assert_eq!(platform.records("test-sample.note").await, [] as [Json; 0]);
+    platform.host.set_config(TENANT, sample::NAME, "fail_upgraded", None).await.unwrap();
+    platform.host.enable(TENANT, sample::NAME).await.unwrap();
+    assert_eq!(platform.records("test-sample.note").await[0]["title"], "written by init");
+}
+
+#[tokio::test]
 async fn a_hundred_upgrades_and_rollbacks_under_load_lose_and_double_nothing() {
     const CHANGES: usize = 100;
     let database = Database::lasting().await;

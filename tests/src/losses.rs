@@ -5,17 +5,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use erp_plugin::{Storage, StorageError};
-use erp_plugin_storage::{ErrorKind, StorageResult, TenantScope, Transaction, TransactionOptions};
+use erp_plugin_storage::{ErrorKind, Mode, StorageResult, TenantScope, Transaction, TransactionOptions};
 use erp_plugin_storage_conformance::intercept::{Intercepted, Interceptor};
 
 /// How many transactions are to be lost.
 #[derive(Clone, Default)]
-pub struct Losses(Arc<AtomicU32>);
+pub struct Losses {
+    all: Arc<AtomicU32>,
+    writing: Arc<AtomicU32>,
+}
 
 impl Losses {
     /// Loses the next so many transactions of tenants.
     pub fn of_the_next(&self, transactions: u32) {
-        self.0.store(transactions, Ordering::SeqCst);
+        self.all.store(transactions, Ordering::SeqCst);
+    }
+
+    /// Loses the next so many transactions of tenants that may write.
+    pub fn of_the_next_that_write(&self, transactions: u32) {
+        self.writing.store(transactions, Ordering::SeqCst);
     }
 
     /// The storage, with these losses.
@@ -32,9 +40,12 @@ impl Interceptor for Losses {
         scope: &TenantScope,
         options: TransactionOptions,
     ) -> StorageResult<Box<dyn Transaction>> {
-        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
-            Ok(_) => Err(StorageError::new(ErrorKind::TransactionLost, "begin")),
-            Err(_) => storage.begin(scope, options).await,
+        let is_lost = |left: &AtomicU32| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        };
+        if is_lost(&self.all) || (options.mode == Mode::Write && is_lost(&self.writing)) {
+            return Err(StorageError::new(ErrorKind::TransactionLost, "begin"));
         }
+        storage.begin(scope, options).await
     }
 }

@@ -36,7 +36,7 @@ pub struct EntityGrant {
     pub write: Right,
 }
 
-/// Which events a caller may publish.
+/// Which events a caller may publish. Those that are [reserved](EventType::is_reserved) only the platform may.
 #[derive(Clone, Debug)]
 pub enum PublishRight {
     /// Those that match a granted pattern.
@@ -51,6 +51,10 @@ impl PublishRight {
     pub(crate) fn check(&self, event_type: &EventType) -> Result<(), HostError> {
         match self {
             Self::All => Ok(()),
+            _ if event_type.is_reserved() => Err(HostError::denied(format!(
+                "event type {event_type} begins with {}, which is the platform's own: no plugin publishes it",
+                event_type.publisher()
+            ))),
             Self::Granted(patterns) if patterns.iter().any(|pattern| pattern.matches(event_type)) => Ok(()),
             Self::Granted(patterns) => {
                 let granted = patterns.iter().map(EventPattern::as_str).collect::<Vec<_>>().join(", ");

@@ -5,7 +5,7 @@
 
 use erp_plugin_model::event::Publisher;
 use erp_plugin_model::manifest::Capabilities;
-use erp_plugin_model::{HostError, Manifest, PluginName, UserId};
+use erp_plugin_model::{ErrorCode, HostError, Manifest, PluginName, UserId, evolution};
 use erp_plugin_storage::PluginVersion;
 use sha2::{Digest as _, Sha256};
 
@@ -36,17 +36,32 @@ impl Inner {
             installed_at: self.services.clock.now(),
         };
         let present = self.catalog.get(&record.name);
-        if present.is_some_and(|present| present.record.component == record.component && present.fits) {
+        if present.as_ref().is_some_and(|own| own.record.component == record.component && own.fits) {
             return Ok(());
         }
         self.check_references(&manifest)?;
         self.was_installed(&record).await?;
         let own = Installed::new(record, Some(manifest), Capabilities::default(), &[]);
+        if let Some(later) = present.filter(|present| present.record.version > own.record.version) {
+            return check_works_with(&own, &later);
+        }
         self.evolve(own.name(), &own.record.version, &own.declared(), consent).await?;
         self.keep(&own, &declared).await?;
         self.activate(by, &own).await?;
         self.read_catalog().await
     }
+}
+
+/// Refuses an older version than the one that is declared, unless it can work on that one's tables: then a process of the
+/// platform that is older goes on beside those that are newer.
+fn check_works_with(own: &Installed, later: &Installed) -> HostResult<()> {
+    let Some(step) = evolution::obstacle(&later.declared(), &own.declared()) else { return Ok(()) };
+    let (own, later, subject) = (&own.record.version, &later.record.version, step.subject());
+    Err(HostError::new(
+        ErrorCode::Rejected,
+        format!("core {own} cannot work on the tables of {later}, which is declared: {subject}, {step}; declare a later version than {later}"),
+    )
+    .into())
 }
 
 /// Refuses the platform's own where a plugin is meant: it has entities in every tenant, and nothing to be enabled or called.

@@ -133,7 +133,7 @@ impl Inner {
         }
         self.check_unreferenced(plugin)?;
         self.check_unreferenced_by_archived(plugin).await?;
-        let dropped = self.drop_archived(plugin).await?;
+        let dropped = self.drop_archived(by, plugin).await?;
         let tenants = self.tenants().await?;
         let rows = erase::erase_plugin(&*self.services.storage, plugin, &tenants).await?;
         // Last: while a version is there, whoever was stopped can begin again.

@@ -1,5 +1,6 @@
 //! Events of every tenant, for whoever runs the platform: what became of them, dead letters, what is kept no longer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use erp_plugin_model::event::Delivery;
@@ -8,11 +9,15 @@ use erp_plugin_storage::{
     AuditEntry, Backlog, DeadLetter, DeadLetterFilter, DeliveryStatus, EventFilter, StoredEvent, WorkerState,
 };
 
+use tokio::sync::watch;
+
 use crate::error::HostResult;
 use crate::host::{Inner, PluginHost};
 
 /// Dead letters sent again or dropped, and events pruned, in one transaction.
 const BATCH: u32 = 500;
+/// How often a worker looks for what was kept for long enough.
+const PRUNE: Duration = Duration::from_hours(1);
 /// How often workers are asked for a sign of life while they are watched.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -63,7 +68,7 @@ pub struct Pruned {
 
 impl Pruned {
     /// Whether there was no more.
-    pub(crate) fn is_last(self) -> bool {
+    fn is_last(self) -> bool {
         [self.events, self.log_lines, self.runs].iter().all(|pruned| *pruned < u64::from(BATCH))
     }
 }
@@ -180,12 +185,16 @@ impl Inner {
         settlement: Settlement,
     ) -> HostResult<u64> {
         let mut settled = 0;
+        // What fails meanwhile once more is not meant.
+        let now = self.services.clock.now();
+        let until = Some(filter.until.map_or(now, |until| until.min(now)));
+        let filter = DeadLetterFilter { until, ..filter.clone() };
         loop {
             let mut platform = self.change_platform().await?;
             let (action, batch) = match settlement {
-                Settlement::Resend => ("dead-letters.resent", platform.resend(filter, BATCH).await?),
+                Settlement::Resend => ("dead-letters.resent", platform.resend(&filter, BATCH).await?),
                 Settlement::Drop => {
-                    ("dead-letters.dropped", platform.drop_dead_letters(filter, BATCH).await?)
+                    ("dead-letters.dropped", platform.drop_dead_letters(&filter, BATCH).await?)
                 }
             };
             if batch > 0 {
@@ -238,8 +247,32 @@ impl Inner {
         }
     }
 
+    /// Removes what was kept for long enough, time and again until it is told to stop. Whatever that fails with is nobody
+    /// else's: deliveries go on.
+    pub(crate) async fn keep_pruning(
+        self: Arc<Self>,
+        retention: Retention,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        while !*stopped.borrow() {
+            let pause = match self.prune_some(&retention).await {
+                Ok(pruned) if pruned.is_last() => PRUNE,
+                // In batches, and others in between.
+                Ok(_) => LOOK,
+                Err(fault) => {
+                    tracing::warn!(error = %fault, "what was kept for long enough could not be removed; trying again in an hour");
+                    PRUNE
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stopped.changed() => {}
+            }
+        }
+    }
+
     /// Removes some of what was kept for long enough, and keeps nobody waiting for long.
-    pub(crate) async fn prune_some(&self, retention: &Retention) -> HostResult<Pruned> {
+    async fn prune_some(&self, retention: &Retention) -> HostResult<Pruned> {
         let now = self.services.clock.now();
         let before = |kept: Option<Duration>| now.checked_sub_signed(chrono::Duration::from_std(kept?).ok()?);
         let mut pruned = Pruned::default();

@@ -262,8 +262,9 @@ impl PluginHost {
 
     /// Declares the platform's own entities: the text of a manifest whose plugin is called `core`, with `[entities]` and nothing
     /// else that a plugin has. They are there in every tenant, at the edge as `core.customer` for whoever has the permission,
-    /// and plugins may refer to them and ask for them. Declaring the same again changes nothing; another version's tables
-    /// become what it declares, as in [`install`](Self::install), with consent to what goes out of sight.
+    /// and plugins may refer to them and ask for them. Declaring the same again changes nothing; the tables become what a later
+    /// version declares, as in [`install`](Self::install), with consent to what goes out of sight. An older version changes
+    /// nothing: it is refused unless it can work on the tables of the one that is declared.
     pub async fn declare(&self, manifest: &str, consent: Vec<String>) -> HostResult<()> {
         let text = manifest.to_owned();
         self.run_as(|inner, by| async move { inner.declare(&by, &text, &consent).await }).await
@@ -410,7 +411,8 @@ impl PluginHost {
     /// The subscription lasts: what is published while no process has a handler waits for one, until
     /// [`unsubscribe`](Self::unsubscribe). All handlers of one process make up the subscriber `core`, which gets an event
     /// once, and calls those that match in the order in which they subscribed, in one transaction;
-    /// [`subscribe_as`](Self::subscribe_as) is for one that is to fail alone.
+    /// [`subscribe_as`](Self::subscribe_as) is for one that is to fail alone, or to be in another process: a process is given a
+    /// subscriber's events only while it has a handler for everything that this subscriber subscribes to.
     pub async fn subscribe<H>(&self, event: &str, handler: H) -> HostResult<()>
     where
         H: for<'i> Fn(&'i mut Invocation, &'i Received) -> HandlerFuture<'i> + Send + Sync + 'static,
@@ -424,14 +426,14 @@ impl PluginHost {
         H: for<'i> Fn(&'i mut Invocation, &'i Received) -> HandlerFuture<'i> + Send + Sync + 'static,
     {
         let (name, event, handler) = (name.to_owned(), event.to_owned(), Arc::new(handler));
-        self.run(|inner| async move { inner.subscribe(&name, &event, handler).await }).await
+        self.run_as(|inner, by| async move { inner.subscribe(&by, &name, &event, handler).await }).await
     }
 
     /// Takes a subscription of the platform's own back, and returns whether there was one. What was published before waits
-    /// for a handler.
+    /// for a handler; once the subscriber has other handlers only, it ends as dead letters.
     pub async fn unsubscribe(&self, name: &str, event: &str) -> HostResult<bool> {
         let (name, event) = (name.to_owned(), event.to_owned());
-        self.run(|inner| async move { inner.unsubscribe(&name, &event).await }).await
+        self.run_as(|inner, by| async move { inner.unsubscribe(&by, &name, &event).await }).await
     }
 
     /// Works off deliveries and runs of jobs until the handle is told to stop, or dropped: numbers what was published in any process on this

@@ -14,13 +14,9 @@ use erp_plugin_storage::{AuditEntry, Entity, PluginVersion};
 use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Installed, Reading};
-use crate::delivery::is_platforms;
 use crate::error::{HostFailure, HostResult};
 use crate::host::{Inner, PluginSummary};
 use crate::schema::SchemaPlan;
-
-/// The names that stand for the host and the platform in events, permissions and records.
-const RESERVED_NAMES: [&str; 2] = ["system", "plugin"];
 
 /// The tenant in which an installation tries `init`. It has no records and never will.
 pub(crate) const TRIAL_TENANT: &str = "installation-trial";
@@ -357,7 +353,7 @@ fn version(
             .into());
         }
     };
-    if RESERVED_NAMES.contains(&name.as_str()) || is_platforms(name.as_str()) {
+    if name.is_reserved() {
         return Err(
             HostError::invalid(format!("the name {name} is the platform's own; choose another")).into()
         );

@@ -21,8 +21,7 @@ use crate::catalog::Installed;
 use crate::error::{HostFailure, HostResult};
 use crate::executor::inside;
 use crate::host::Inner;
-use crate::quarantine;
-use crate::report::{InvocationReport, is_platform_fault};
+use crate::report::{Fault, InvocationReport};
 
 /// How often a whole invocation is run when its transaction is lost.
 const MAX_ATTEMPTS: u32 = 3;
@@ -50,19 +49,20 @@ pub(crate) struct EdgeFailure {
 
 /// An invocation to run.
 pub(crate) struct Call {
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) active: Active,
     pub(crate) export: Export,
     pub(crate) cause: Cause,
-    pub(crate) purpose: Purpose,
 }
 
-/// What a call is for.
-pub(crate) enum Purpose {
-    /// The plugin's own work, which it does not get while it is out of use.
-    Work,
-    /// Its life in the tenant, whatever state it is in, with the mark that commits with what the call does, if it has one.
-    Lifecycle(Option<Mark>),
+/// What makes a call a step in a plugin's life in a tenant, which is taken whatever state the plugin is in.
+pub(crate) struct Step {
+    /// Where the plugin must stand when the step is taken: else somebody else has taken one.
+    pub(crate) before: Option<ActivationState>,
+    /// What is called after the export, in the same transaction.
+    pub(crate) then: Option<Export>,
+    /// What commits with what the calls do.
+    pub(crate) mark: Mark,
 }
 
 /// Where a plugin stands in a tenant, what it gets there, and what the audit trail says of it.
@@ -99,38 +99,50 @@ impl Inner {
         let active = self.ready(&tenant, plugin).await?.ok_or_else(|| {
             HostError::not_found(format!("{plugin} is not enabled in {tenant}; enable it there first"))
         })?;
-        self.invoke(Call { identity, active, export, cause: Cause::Request, purpose: Purpose::Work }).await
+        self.invoke(Call { identity: Arc::new(identity), active, export, cause: Cause::Request }).await
     }
 
-    /// Runs an invocation of a plugin that is not out of use, and counts how it ended.
-    pub(crate) async fn invoke(&self, call: Call) -> HostResult<InvocationReport> {
-        if let Purpose::Lifecycle(_) = call.purpose {
-            return self.run_invocation(call).await;
+    /// Runs an invocation of a plugin that is not out of use, and counts how it ended. The whole of it is run again when
+    /// another version of the plugin came meanwhile, with that one, once it has come to the tenant.
+    pub(crate) async fn invoke(&self, mut call: Call) -> HostResult<InvocationReport> {
+        let (mut attempts, mut fuel) = (0, 0);
+        loop {
+            let trial = self.pass_quarantine(&call.active).await?;
+            let ran = self.run_invocation(&call, None).await;
+            if let Err(fault) = self.note_ending(&call, &ran, trial.as_ref()).await {
+                // What the invocation did is done.
+                tracing::warn!(error = %fault, "how an invocation ended could not be noted");
+            }
+            let mut report = ran?;
+            attempts += report.attempts;
+            fuel += report.usage.fuel;
+            (report.attempts, report.usage.fuel) = (attempts, fuel);
+            if report.fault != Some(Fault::Stale) || attempts >= MAX_ATTEMPTS {
+                return Ok(report);
+            }
+            self.look_again().await?;
+            let (tenant, plugin) = (&call.active.tenant, call.active.plugin.name());
+            call.active = self.ready(tenant, plugin).await?.ok_or_else(|| {
+                let meanwhile = format!("{plugin} was disabled in {tenant} meanwhile; enable it there first");
+                HostFailure::Busy(HostError::new(ErrorCode::Unavailable, meanwhile))
+            })?;
         }
-        let (active, again) = (call.active.clone(), quarantine::tried_again(&call.cause));
-        let tried = self.pass_quarantine(&active).await?;
-        let report = self.run_invocation(call).await?;
-        if let Err(fault) = self.note_ending(&active, again, &report, tried.as_ref()).await {
-            // What the invocation did is done.
-            tracing::warn!(error = %fault, "how an invocation ended could not be noted");
-        }
-        Ok(report)
     }
 
-    /// Runs an invocation, and runs it again as a whole when its transaction was lost.
-    async fn run_invocation(&self, call: Call) -> HostResult<InvocationReport> {
-        let Call { identity, mut active, export, cause, purpose } = call;
-        let (is_lifecycle, mark) = match purpose {
-            Purpose::Work => (false, None),
-            Purpose::Lifecycle(mark) => (true, mark),
-        };
+    /// Runs an invocation, and runs it again as a whole when its transaction was lost. A step in the plugin's life is taken
+    /// in its transaction.
+    pub(crate) async fn run_invocation(
+        &self,
+        call: &Call,
+        step: Option<&Step>,
+    ) -> HostResult<InvocationReport> {
+        let Call { identity, active, export, cause } = call;
         let tenant = identity.tenant.clone();
-        let permissions = Arc::new(self.authorizer.permissions(&identity).await?);
-        let identity = Arc::new(identity);
-        let mut loaded = self.load(&active.plugin).await?;
-        let limits = match &cause {
+        let permissions = Arc::new(self.authorizer.permissions(identity).await?);
+        let loaded = self.load(&active.plugin).await?;
+        let limits = match cause {
             Cause::Run(run) => active.plugin.job_limits(&run.job, &self.limits, &self.job_caps),
-            Cause::Request | Cause::Delivery(_) => self.limits_for(&active.plugin, &export),
+            Cause::Request | Cause::Delivery(_) => self.limits_for(&active.plugin, export),
         };
         self.budgets.check(&tenant, Instant::now()).map_err(HostFailure::Busy)?;
         let _permit = self.slots.acquire(&tenant).await.map_err(HostFailure::Busy)?;
@@ -142,7 +154,7 @@ impl Inner {
                 self.services.clone(),
                 InvocationContext {
                     scope: TenantScope::granted_by_host(tenant.clone()),
-                    identity: Arc::clone(&identity),
+                    identity: Arc::clone(identity),
                     permissions: Arc::clone(&permissions),
                     caller: Arc::clone(&active.caller),
                     trigger: export.label(),
@@ -153,10 +165,13 @@ impl Inner {
                 },
             );
             let writer = Arc::clone(invocation.writer_watch());
-            let called = inside(self.cpu.computing(&tenant, &writer, loaded.call(invocation, &export))).await;
+            let then = step.and_then(|step| step.then.as_ref());
+            let calls = call_each(&loaded, invocation, export, then);
+            let (called, failed_then) = inside(self.cpu.computing(&tenant, &writer, calls)).await;
             let Called { mut invocation, result, measured } = called;
             self.budgets.charge(&tenant, measured.fuel, Instant::now());
             let mut again = Again::default();
+            let mut fault = None;
             let (mut result, ended) = match result {
                 Ok(answer) => (answer.map_err(|text| guest_error(&text)), None),
                 Err(failure) => {
@@ -165,11 +180,19 @@ impl Inner {
                     (Err(failure.error), Some((failure.kind, failure.detail)))
                 }
             };
-            if let (Ok(()), Some(mark)) = (&result, &mark)
-                && let Err(error) = set_mark(&mut invocation, mark).await
-            {
-                again.note(fatal_of(&error));
-                result = Err(to_host_error(error));
+            if let (Ok(()), Some(step)) = (&result, step) {
+                match take(&mut invocation, step).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        fault = Some(Fault::Overtaken);
+                        result = Err(overtaken(&active.plugin, &tenant));
+                    }
+                    Err(error) => {
+                        again.note(fatal_of(&error));
+                        fault = fatal_of(&error).and_then(Fault::of);
+                        result = Err(to_host_error(error));
+                    }
+                }
             }
             let finished = invocation.finish(result, measured).await;
             if !finished.events.is_empty() {
@@ -179,19 +202,15 @@ impl Inner {
                 self.activations.forget_edge();
             }
             again.note(failed(&finished.outcome));
-            // The mark of a lifecycle call names a version, which is to be called no more if another one runs.
-            let is_over = again.stale && is_lifecycle;
-            if again.may && !is_over && attempt < MAX_ATTEMPTS && Instant::now() < deadline {
+            if again.may && !again.stale && attempt < MAX_ATTEMPTS && Instant::now() < deadline {
                 earlier_fuel += finished.usage.fuel;
                 attempt += 1;
-                if again.stale {
-                    self.look_again().await?;
-                    active = self.active(&tenant, active.plugin.name()).await?;
-                    loaded = self.load(&active.plugin).await?;
-                }
                 continue;
             }
-            return Ok(InvocationReport::new(finished, ended, attempt, earlier_fuel));
+            let mut report = InvocationReport::new(finished, ended, attempt, earlier_fuel);
+            report.failed_then = failed_then;
+            report.fault = report.fault.or(fault);
+            return Ok(report);
         }
     }
 
@@ -457,7 +476,7 @@ async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T
     let mut again = Again::default();
     let failed = |error: HostError, fatal: Option<&Fatal>, again: &mut Again| {
         again.note(fatal);
-        EdgeFailure { error, platform_fault: fatal.is_some_and(is_platform_fault) }
+        EdgeFailure { error, platform_fault: fatal.is_some_and(|fatal| Fault::of(fatal).is_some()) }
     };
     match answer {
         Ok(done) => match edge.finish(Ok(()), Usage::default()).await.outcome {
@@ -476,8 +495,43 @@ async fn end_edge<T>(edge: Invocation, answer: Result<T, CallError>) -> Result<T
     }
 }
 
-async fn set_mark(invocation: &mut Invocation, mark: &Mark) -> Result<(), CallError> {
-    Ok(mark.set(invocation.transaction().await?).await?)
+/// Calls an export, and another one if that went well, each in a sandbox of its own and both in one transaction. Returns
+/// also whether it was the other one that failed.
+async fn call_each(
+    loaded: &LoadedPlugin,
+    invocation: Invocation,
+    export: &Export,
+    then: Option<&Export>,
+) -> (Called, bool) {
+    let first = loaded.call(invocation, export).await;
+    match then {
+        Some(then) if matches!(first.result, Ok(Ok(()))) => {
+            let mut second = loaded.call(first.invocation, then).await;
+            second.measured.fuel = second.measured.fuel.saturating_add(first.measured.fuel);
+            second.measured.peak_memory = second.measured.peak_memory.max(first.measured.peak_memory);
+            let failed = !matches!(second.result, Ok(Ok(())));
+            (second, failed)
+        }
+        _ => (first, false),
+    }
+}
+
+/// Takes a step, unless the plugin does not stand any more where it stood when that was decided. What it fails with does
+/// not count: it changes nothing of where the plugin stands.
+async fn take(invocation: &mut Invocation, step: &Step) -> Result<bool, CallError> {
+    let own = invocation.transaction().await?;
+    let place = |state: ActivationState| ActivationState { quarantine: None, ..state };
+    let now = own.activation(&step.mark.state.plugin).await?;
+    if now.map(place) != step.before.clone().map(place) {
+        return Ok(false);
+    }
+    step.mark.set(own).await?;
+    Ok(true)
+}
+
+fn overtaken(plugin: &Installed, tenant: &TenantId) -> HostError {
+    let (plugin, meanwhile) = (plugin.name(), "enabled, disabled or upgraded by somebody else meanwhile");
+    HostError::new(ErrorCode::Unavailable, format!("{plugin} was {meanwhile} in {tenant}; try again"))
 }
 
 pub(crate) fn to_host_error(error: CallError) -> HostError {

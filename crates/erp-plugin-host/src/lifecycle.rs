@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use erp_plugin_host_api::Cause;
 use erp_plugin_model::time::to_micros;
-use erp_plugin_model::{EventType, HostError, Identity, PluginName, TenantId, UserId};
+use erp_plugin_model::{ErrorCode, EventType, HostError, Identity, PluginName, TenantId, UserId};
 use erp_plugin_runtime::Export;
 use erp_plugin_storage::{ActivationState, AuditEntry};
 use serde_json::json;
@@ -14,12 +14,13 @@ use crate::catalog::Installed;
 use crate::core::check_plugin;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::{Call, Mark, Purpose};
+use crate::invoke::{Call, Mark, Step};
+use crate::report::Fault;
 
 /// What a plugin is told when another version of it was enabled in a tenant before, if it subscribes to that.
-const UPGRADED: &str = "plugin.upgraded";
+pub(crate) const UPGRADED: &str = "plugin.upgraded";
 
-/// How often it is tried again to enable or disable a plugin when the transaction is lost.
+/// How often it is tried again to enable or disable a plugin when the transaction is lost, or somebody else is faster.
 const RETRIES: u32 = 5;
 
 fn upgraded(plugin: &Installed, from: &semver::Version) -> Option<Export> {
@@ -35,9 +36,17 @@ fn is_lost(done: &HostResult<()>, retries: &mut u32) -> bool {
     *retries <= RETRIES && matches!(done, Err(HostFailure::Storage(error)) if error.is_transient())
 }
 
+fn too_many_hands(tenant: &TenantId, plugin: &PluginName) -> HostFailure {
+    let others = "others enable, disable or upgrade it";
+    let error = format!(
+        "{plugin} cannot be enabled in {tenant}: {others} again and again; try again when they are done"
+    );
+    HostFailure::Busy(HostError::new(ErrorCode::Unavailable, error))
+}
+
 /// What it is called when another version comes in the place of one.
 pub(crate) fn replacing(from: &semver::Version, to: &semver::Version) -> &'static str {
-    if to >= from { "plugin.upgraded" } else { "plugin.rolled-back" }
+    if to >= from { UPGRADED } else { "plugin.rolled-back" }
 }
 
 impl Inner {
@@ -46,19 +55,24 @@ impl Inner {
         check_plugin(plugin)?;
         self.check_open(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
-        // Another process may have changed it, or archived the plugin.
-        self.read_catalog().await?;
-        let state = self.state_in(tenant, plugin).await?;
-        let chosen = state.as_ref().filter(|state| state.pinned).and_then(|state| {
-            let here = self.catalog.get_in(tenant, plugin)?;
-            (here.fits && here.record.version == state.version).then_some(here)
-        });
-        let pinned = chosen.is_some();
-        let installed = match chosen {
-            Some(chosen) => chosen,
-            None => self.installed(plugin).await?,
-        };
-        self.enter(by, tenant, &installed, state, pinned).await
+        for _ in 0..RETRIES {
+            // Another process may have changed it, or archived the plugin.
+            self.read_catalog().await?;
+            let state = self.state_in(tenant, plugin).await?;
+            let chosen = state.as_ref().filter(|state| state.pinned).and_then(|state| {
+                let here = self.catalog.get_in(tenant, plugin)?;
+                (here.fits && here.record.version == state.version).then_some(here)
+            });
+            let pinned = chosen.is_some();
+            let installed = match chosen {
+                Some(chosen) => chosen,
+                None => self.installed(plugin).await?,
+            };
+            if self.enter(by, tenant, &installed, state, pinned).await? {
+                return Ok(());
+            }
+        }
+        Err(too_many_hands(tenant, plugin))
     }
 
     pub(crate) async fn disable(
@@ -67,6 +81,7 @@ impl Inner {
         tenant: &TenantId,
         plugin: &PluginName,
     ) -> HostResult<()> {
+        check_plugin(plugin)?;
         self.check_tenant(tenant).await?;
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
         if self.state_in(tenant, plugin).await?.is_none() {
@@ -86,18 +101,24 @@ impl Inner {
         self.check_open(tenant).await?;
         let plugin = installed.name();
         let _one_at_a_time = self.enabling.lock((tenant.clone(), plugin.clone())).await;
-        let state = self.state_in(tenant, plugin).await?;
-        if !state.as_ref().is_some_and(|state| state.enabled) {
-            return Err(HostError::not_found(format!(
-                "{plugin} is not enabled in {tenant}; enable it there first"
-            ))
-            .into());
+        for _ in 0..RETRIES {
+            let state = self.state_in(tenant, plugin).await?;
+            if !state.as_ref().is_some_and(|state| state.enabled) {
+                return Err(HostError::not_found(format!(
+                    "{plugin} is not enabled in {tenant}; enable it there first"
+                ))
+                .into());
+            }
+            if self.enter(by, tenant, installed, state, pinned).await? {
+                return Ok(());
+            }
         }
-        self.enter(by, tenant, installed, state, pinned).await
+        Err(too_many_hands(tenant, plugin))
     }
 
-    /// Calls `init` once per (version, tenant), after it `handle-event` where another version was there before and the plugin
-    /// wants to know, and `on-tenant-created` once per (plugin, tenant); each marks itself as done in its own transaction.
+    /// Calls `init` once per (version, tenant), and in its transaction `handle-event` where another version was there before
+    /// and the plugin wants to know; and `on-tenant-created` once per (plugin, tenant). Each marks itself as done in its own
+    /// transaction. Returns `false` when the plugin does not stand where it stood `before`.
     async fn enter(
         &self,
         by: &UserId,
@@ -105,12 +126,13 @@ impl Inner {
         installed: &Arc<Installed>,
         before: Option<ActivationState>,
         pinned: bool,
-    ) -> HostResult<()> {
+    ) -> HostResult<bool> {
         let (plugin, version) = (installed.name(), &installed.record.version);
         let told = before.as_ref().is_some_and(|state| state.tenant_told);
         let initialised = before.as_ref().is_some_and(|state| state.version == *version);
         if initialised && told {
-            return self.go_on(by, tenant, installed, pinned).await;
+            self.go_on(by, tenant, installed, pinned).await?;
+            return Ok(true);
         }
         let from = before.as_ref().map(|state| &state.version);
         let action = match from.filter(|_| before.as_ref().is_some_and(|state| state.enabled)) {
@@ -136,50 +158,49 @@ impl Inner {
             at,
             entry: (told || is_last).then(|| entry.clone()),
         };
+        let mut before = before;
         if !initialised {
-            let upgraded = from.and_then(|from| upgraded(installed, from));
-            // What comes last marks the version: whoever is stopped before begins again.
-            let own = upgraded.is_none().then(|| mark(false));
-            self.lifecycle_call(tenant, installed, Export::Init, own).await?;
-            if let Some(export) = upgraded {
-                self.lifecycle_call(tenant, installed, export, Some(mark(false))).await?;
+            let then = before.as_ref().and_then(|state| upgraded(installed, &state.version));
+            let step = Step { before, then, mark: mark(false) };
+            before = Some(step.mark.state.clone());
+            if !self.take_step(tenant, installed, Export::Init, step).await? {
+                return Ok(false);
             }
         }
         if !told {
             let export = Export::OnTenantCreated { tenant_id: tenant.to_string() };
-            self.lifecycle_call(tenant, installed, export, Some(mark(true))).await?;
+            let step = Step { before, then: None, mark: mark(true) };
+            return self.take_step(tenant, installed, export, step).await;
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn lifecycle_call(
+    /// Calls what belongs to a step, and takes it. Returns `false` when somebody else took one meanwhile.
+    async fn take_step(
         &self,
         tenant: &TenantId,
         installed: &Arc<Installed>,
         export: Export,
-        mark: Option<Mark>,
-    ) -> HostResult<()> {
+        step: Step,
+    ) -> HostResult<bool> {
         let active = self.resolve(tenant, Arc::clone(installed), None).await?;
-        let name = match export {
-            Export::Init => "init",
-            Export::OnTenantCreated { .. } => "on-tenant-created",
-            Export::HandleEvent { .. } => UPGRADED,
-        };
-        let report = self
-            .invoke(Call {
-                identity: Identity::system(tenant.clone(), self.system.clone(), None),
-                active,
-                export,
-                cause: Cause::Request,
-                purpose: Purpose::Lifecycle(mark),
-            })
-            .await?;
+        let identity = Arc::new(Identity::system(tenant.clone(), self.system.clone(), None));
+        let call = Call { identity, active, export, cause: Cause::Request };
+        let report = self.run_invocation(&call, Some(&step)).await?;
         self.activations.forget(tenant, installed.name());
-        report.outcome.map_err(|error| HostFailure::Lifecycle {
-            plugin: installed.name().to_string(),
-            export: name,
-            error,
-        })
+        let error = match (report.outcome, report.fault) {
+            (Ok(()), _) => return Ok(true),
+            (Err(_), Some(Fault::Overtaken)) => return Ok(false),
+            // No fault of the plugin's.
+            (Err(error), Some(Fault::Storage | Fault::Stale)) => return Err(error.into()),
+            (Err(error), None) => error,
+        };
+        let export = match call.export {
+            _ if report.failed_then => UPGRADED,
+            Export::OnTenantCreated { .. } => "on-tenant-created",
+            Export::Init | Export::HandleEvent { .. } => "init",
+        };
+        Err(HostFailure::Lifecycle { plugin: installed.name().to_string(), export, error })
     }
 
     /// Where a plugin stands in a tenant, as the database says in this moment.

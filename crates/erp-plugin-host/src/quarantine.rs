@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::activation::Active;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
+use crate::invoke::Call;
 use crate::report::InvocationReport;
 
 /// When a plugin is taken out of use in a tenant, and for how long.
@@ -89,8 +90,15 @@ impl Failing {
     }
 }
 
+/// A call of a plugin whose time out of use is over.
+pub(crate) struct Trial {
+    before: Quarantine,
+    /// What it stays out of use with if the trial fails.
+    now: Quarantine,
+}
+
 /// What is tried again when it fails: an event, a run of a job.
-pub(crate) fn tried_again(cause: &Cause) -> Option<Uuid> {
+fn tried_again(cause: &Cause) -> Option<Uuid> {
     match cause {
         Cause::Request => None,
         Cause::Delivery(delivery) => Some(delivery.event.0),
@@ -99,9 +107,8 @@ pub(crate) fn tried_again(cause: &Cause) -> Option<Uuid> {
 }
 
 impl Inner {
-    /// Refuses a call of a plugin that is out of use. One whose time is over is tried: returned is what it is to be released
-    /// from if that goes well.
-    pub(crate) async fn pass_quarantine(&self, active: &Active) -> HostResult<Option<Quarantine>> {
+    /// Refuses a call of a plugin that is out of use. One whose time is over is tried.
+    pub(crate) async fn pass_quarantine(&self, active: &Active) -> HostResult<Option<Trial>> {
         let Some(own) = active.state.as_ref().and_then(|state| state.quarantine.as_ref()) else {
             return Ok(None);
         };
@@ -120,30 +127,40 @@ impl Inner {
             transaction.rollback(None).await?;
         }
         self.activations.forget(tenant, plugin);
-        if is_first { Ok(Some(next)) } else { Err(HostFailure::Busy(out_of_use(tenant, plugin, &next))) }
+        if is_first {
+            Ok(Some(Trial { before: own.clone(), now: next }))
+        } else {
+            Err(HostFailure::Busy(out_of_use(tenant, plugin, &next)))
+        }
     }
 
-    /// Counts how an invocation ended, and takes its plugin out of use when that was once too often.
+    /// Counts how an invocation ended, and takes its plugin out of use when that was once too often. One that did not take
+    /// place, or ended with what is no fault of the plugin's, tells nothing.
     pub(crate) async fn note_ending(
         &self,
-        active: &Active,
-        again: Option<Uuid>,
-        report: &InvocationReport,
-        tried: Option<&Quarantine>,
+        call: &Call,
+        ran: &HostResult<InvocationReport>,
+        trial: Option<&Trial>,
     ) -> HostResult<()> {
+        let active = &call.active;
         let (tenant, plugin) = (&active.tenant, active.plugin.name());
-        if report.platform_fault || self.quarantine.failures == 0 {
-            return Ok(());
-        }
+        let report = match (ran, trial) {
+            (Ok(report), _) if report.fault.is_none() => report,
+            (_, Some(trial)) => return self.take_back(active, trial).await,
+            (_, None) => return Ok(()),
+        };
         let Some(failure) = &report.failure else {
             self.failing.succeeded(tenant, plugin);
-            return match tried {
-                Some(tried) => self.release_from_quarantine(active, tried).await,
+            return match trial {
+                Some(trial) => self.release_from_quarantine(active, &trial.now).await,
                 None => Ok(()),
             };
         };
-        let failures = self.failing.failed(tenant, plugin, again);
-        if tried.is_some() || failures < self.quarantine.failures {
+        if self.quarantine.failures == 0 {
+            return Ok(());
+        }
+        let failures = self.failing.failed(tenant, plugin, tried_again(&call.cause));
+        if trial.is_some() || failures < self.quarantine.failures {
             return Ok(());
         }
         self.failing.succeeded(tenant, plugin);
@@ -166,6 +183,16 @@ impl Inner {
         self.published.notify_one();
         self.activations.forget(tenant, plugin);
         tracing::warn!(%tenant, %plugin, failures, error = %own.error, until = %own.until, "a plugin is out of use");
+        Ok(())
+    }
+
+    /// Has a trial not have been one: the next call is it.
+    async fn take_back(&self, active: &Active, trial: &Trial) -> HostResult<()> {
+        let (tenant, plugin) = (&active.tenant, active.plugin.name());
+        let mut transaction = self.change(tenant).await?;
+        transaction.set_quarantine(plugin, Some(trial.now.until), Some(&trial.before)).await?;
+        transaction.commit(None).await?;
+        self.activations.forget(tenant, plugin);
         Ok(())
     }
 

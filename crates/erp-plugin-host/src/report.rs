@@ -39,8 +39,35 @@ pub struct InvocationReport {
     pub writes: Vec<WrittenRecord>,
     /// How often it was run: more than once after a lost transaction.
     pub attempts: u32,
-    /// Whether the storage failed, which the plugin can do nothing about.
-    pub(crate) platform_fault: bool,
+    /// What it ended with that the plugin can do nothing about.
+    pub(crate) fault: Option<Fault>,
+    /// Whether the export went well, and what was called after it did not.
+    pub(crate) failed_then: bool,
+}
+
+/// What an invocation ends with that its plugin can do nothing about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The storage failed.
+    Storage,
+    /// Another version of the plugin was installed meanwhile.
+    Stale,
+    /// Somebody else took a step in the plugin's life in the tenant meanwhile.
+    Overtaken,
+}
+
+impl Fault {
+    /// Limits that the guest itself has reached, and questions that should never have been asked, are none.
+    pub(crate) fn of(fatal: &Fatal) -> Option<Self> {
+        match fatal {
+            Fatal::Storage(error) => match error.kind {
+                ErrorKind::DeadlineExceeded | ErrorKind::WriterHoldExceeded | ErrorKind::Bug => None,
+                ErrorKind::SchemaChanged => Some(Self::Stale),
+                _ => Some(Self::Storage),
+            },
+            _ => None,
+        }
+    }
 }
 
 impl InvocationReport {
@@ -56,7 +83,7 @@ impl InvocationReport {
             (_, Some(FailureKind::Host(fatal))) | (Err(Finish::Failed(fatal)), _) => Some(fatal),
             _ => None,
         };
-        let platform_fault = fatal.is_some_and(is_platform_fault);
+        let fault = fatal.and_then(Fault::of);
         Self {
             id,
             outcome: outcome.map_err(|reason| reason.to_host_error()),
@@ -67,17 +94,10 @@ impl InvocationReport {
             events,
             writes: writes.iter().map(written).collect(),
             attempts,
-            platform_fault,
+            fault,
+            failed_then: false,
         }
     }
-}
-
-/// Limits that the guest itself has reached, and questions that should never have been asked, are none.
-pub(crate) fn is_platform_fault(fatal: &Fatal) -> bool {
-    matches!(fatal, Fatal::Storage(error) if !matches!(
-        error.kind,
-        ErrorKind::DeadlineExceeded | ErrorKind::WriterHoldExceeded | ErrorKind::Bug
-    ))
 }
 
 fn written(write: &Write) -> WrittenRecord {

@@ -275,24 +275,29 @@ impl Inner {
         self.read_catalog().await?;
         // Of an archived one it would be everything.
         self.installed(plugin).await?;
-        let purged = self.drop_archived(plugin).await?;
-        let kept: Vec<&str> = purged.iter().map(|own| own.kept_as.as_str()).collect();
+        self.drop_archived(by, plugin).await
+    }
+
+    /// Removes for good what was put aside of a plugin; returns what there was. Noted first: the owner of the tables, who
+    /// drops them, has no part in the audit trail, and one that tells too much is better than one that leaves a loss out.
+    pub(crate) async fn drop_archived(&self, by: &UserId, plugin: &PluginName) -> HostResult<Vec<Archived>> {
+        let mut platform = self.change_platform().await?;
+        let found = platform.archived(plugin).await?;
+        if found.is_empty() {
+            platform.rollback().await?;
+            return Ok(found);
+        }
+        let kept: Vec<&str> = found.iter().map(|own| own.kept_as.as_str()).collect();
         let entry = AuditEntry {
             plugin: Some(plugin.clone()),
             detail: Some(kept.join(", ")),
             ..self.done(by, "schema.purged")
         };
-        let mut platform = self.change_platform().await?;
         platform.note_platform_audit(&entry).await?;
         platform.commit().await?;
-        Ok(purged)
-    }
-
-    /// Removes for good what was put aside of a plugin; returns what there was.
-    pub(crate) async fn drop_archived(&self, plugin: &PluginName) -> HostResult<Vec<Archived>> {
         let mut purged = Vec::new();
         let mut platform = self.begin_installation().await?;
-        for archived in platform.archived(plugin).await? {
+        for archived in found {
             if platform.purge_archived(&archived).await? {
                 purged.push(archived);
             }

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use erp_plugin_model::manifest::Capabilities;
 use erp_plugin_model::{ErrorCode, HostError, PluginName, TenantId, UserId, evolution};
 use erp_plugin_storage::AuditEntry;
 
 use crate::catalog::Installed;
+use crate::core::is_core;
 use crate::error::{HostFailure, HostResult};
 use crate::host::{Inner, PluginSummary};
 use crate::lifecycle::replacing;
@@ -53,8 +55,8 @@ impl Inner {
                 continue;
             }
             if let Err(failure) = self.go_to(by, &tenant, installed, false).await {
-                if let HostFailure::Storage(_) = failure {
-                    // Whoever calls it next there does it.
+                if !matches!(failure, HostFailure::Lifecycle { .. }) {
+                    // No fault of the plugin's. Whoever calls it next there does it.
                     summary.notes.push(format!("in {tenant}: {failure}; its init is still due"));
                     summary.not_in.push(tenant);
                     continue;
@@ -132,7 +134,9 @@ impl Inner {
         let mut platform = self.change_platform().await?;
         let before = platform.active_versions().await?.into_iter().find(|own| own.0 == *name);
         let before = before.map(|(_, before)| before);
-        if before.as_ref() == Some(version) {
+        let is_later = |before: &semver::Version| before > version;
+        // The platform's own goes forward only: an older process of it works on what a newer one has declared.
+        if before.as_ref() == Some(version) || (is_core(name) && before.as_ref().is_some_and(is_later)) {
             return Ok(platform.rollback().await?);
         }
         platform.activate(name, version).await?;
@@ -147,11 +151,22 @@ impl Inner {
             )
             .into());
         }
+        if let Some(step) = evolution::obstacle(&found, &installed.declared()) {
+            platform.rollback().await?;
+            let other = "another version was installed at the same time";
+            return Err(HostError::new(
+                ErrorCode::Unavailable,
+                format!("{name} {version} cannot work on its tables: {}, {step}: {other}; install it again if it is to run", step.subject()),
+            )
+            .into());
+        }
         let action = before.as_ref().map_or("plugin.installed", |before| replacing(before, version));
+        let granted = installed.granted.beyond(&Capabilities::default());
         let entry = AuditEntry {
             plugin: Some(name.clone()),
             from: before.map(|before| before.to_string()),
             to: Some(version.to_string()),
+            detail: (!granted.is_empty()).then(|| format!("granted {}", granted.join(", "))),
             ..self.done(by, action)
         };
         platform.note_platform_audit(&entry).await?;

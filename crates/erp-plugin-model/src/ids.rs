@@ -226,7 +226,19 @@ fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// Whether a name is the platform's own, which no plugin may have and no plugin may publish under: `core` and what begins
+/// with `core-`, its subscribers; `job` and `plugin`, of which the host tells; `system`, who it is when it acts by itself.
+fn is_reserved(name: &str) -> bool {
+    name.split('-').next() == Some("core") || matches!(name, "job" | "plugin" | "system")
+}
+
 impl PluginName {
+    /// Whether it is the platform's own.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(self.as_str())
+    }
+
     /// The name as it stands in table names: `-` becomes `_`.
     #[must_use]
     pub fn physical(&self) -> String {
@@ -247,6 +259,12 @@ impl EventType {
     #[must_use]
     pub fn publisher(&self) -> &str {
         self.as_str().split('.').next().unwrap_or_default()
+    }
+
+    /// Whether only the platform publishes it.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(self.publisher())
     }
 }
 

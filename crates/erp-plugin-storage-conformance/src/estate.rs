@@ -19,8 +19,8 @@ use erp_plugin_storage::{
 
 use crate::cases::series::take;
 use crate::fixture::{
-    ALPHA, BETA, done, event, fail, installation, invocation, json, new_id, new_uuid, platform, plugin,
-    publish, role, stamp, subscribe, tenant, text, time, update, user, work, worker, write,
+    ALPHA, BETA, done, event, fail, installation, invocation, json, new_id, new_uuid, pattern, platform,
+    plugin, publish, role, stamp, subscribe, tenant, text, time, update, user, work, worker, write,
 };
 
 /// Two entities, of which one has a field of every type, and one refers to the other.
@@ -156,6 +156,7 @@ async fn install(storage: &Arc<dyn Storage>, entities: &Entities) {
     }
     own.note_platform_audit(&audit_entry()).await.unwrap();
     own.set_system_config("system.currency", Some("\"EUR\"")).await.unwrap();
+    own.subscribe(&plugin("core-mail"), &pattern("invoice.paid")).await.unwrap();
     own.set_system_config("system.名", Some("{\"a\": 1.50}")).await.unwrap();
     for (name, at) in [(BETA, 7), (ALPHA, 8)] {
         assert!(own.create_tenant(&tenant(name), time(at)).await.unwrap());

@@ -61,6 +61,7 @@ macro_rules! each_case {
             workers: [
                 a_sign_of_life_is_another_each_time,
                 who_is_retired_has_nothing_in_hand,
+                who_is_retired_attempted_the_first_alone,
                 a_new_sign_of_life_comes_before_retirement,
             ],
             jobs: [

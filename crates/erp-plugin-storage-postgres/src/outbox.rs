@@ -21,6 +21,22 @@ use crate::transaction::PostgresPlatformTransaction;
 const EVENT: &str =
     "tenant_id, seq, id, event_type, key, payload, publisher, invocation, ordinal, caused_by, parent,
      depth, published_at";
+/// Removes log lines: before when, at most how many. Tenant by tenant, as their index has them.
+pub(crate) const PRUNE_LOG: &str = "WITH RECURSIVE t (tenant_id) AS (
+         (SELECT tenant_id FROM erp_plugin.log_lines ORDER BY tenant_id, at, invocation, ordinal LIMIT 1)
+         UNION ALL
+         SELECT (
+             SELECT l.tenant_id FROM erp_plugin.log_lines AS l WHERE l.tenant_id > t.tenant_id
+             ORDER BY l.tenant_id, l.at, l.invocation, l.ordinal LIMIT 1
+         ) FROM t WHERE t.tenant_id IS NOT NULL
+     ), old AS (
+         SELECT l.tenant_id, l.invocation, l.ordinal FROM t CROSS JOIN LATERAL (
+             SELECT tenant_id, invocation, ordinal FROM erp_plugin.log_lines
+             WHERE tenant_id = t.tenant_id AND at < $1 ORDER BY at, invocation, ordinal LIMIT $2
+         ) AS l LIMIT $2
+     )
+     DELETE FROM erp_plugin.log_lines AS l USING old AS o
+     WHERE l.tenant_id = o.tenant_id AND l.invocation = o.invocation AND l.ordinal = o.ordinal";
 /// Removes events that were delivered to the end, with their deliveries, and streams of which nothing is left: before when,
 /// at most how many.
 pub(crate) const PRUNE: &str = "WITH old AS (
@@ -142,10 +158,7 @@ impl Outbox for PostgresPlatformTransaction {
     async fn prune_log(&mut self, before: DateTime<Utc>, limit: u32) -> StorageResult<u64> {
         let client = self.session.client();
         let work = async {
-            let sql = "DELETE FROM erp_plugin.log_lines WHERE (tenant_id, invocation, ordinal) IN (
-                 SELECT tenant_id, invocation, ordinal FROM erp_plugin.log_lines WHERE at < $1 LIMIT $2
-             )";
-            client.execute(sql, &[Parameter::Time(before), Parameter::Integer(i64::from(limit))]).await
+            client.execute(PRUNE_LOG, &[Parameter::Time(before), Parameter::Integer(i64::from(limit))]).await
         };
         self.session.write("prune log", work).await
     }

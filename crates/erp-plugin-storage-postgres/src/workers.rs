@@ -13,6 +13,19 @@ use crate::transaction::PostgresPlatformTransaction;
 const BEAT: &str = "INSERT INTO erp_plugin.workers (id, beat) VALUES ($1, 1)
      ON CONFLICT (id) DO UPDATE SET beat = workers.beat + 1";
 
+/// Ends a worker's claims. What it claimed behind the first delivery of each stream was not attempted.
+pub(crate) const GIVE_UP_STREAMS: &str = "WITH ended AS (
+         UPDATE erp_plugin.streams SET claimed_by = NULL WHERE claimed_by = $1
+         RETURNING tenant_id, plugin, key, token
+     )
+     UPDATE erp_plugin.deliveries AS d SET attempts = d.attempts - 1 FROM ended AS e
+     WHERE d.tenant_id = e.tenant_id AND d.plugin = e.plugin AND d.key = e.key AND d.token = e.token
+         AND d.status = 'pending' AND d.number > (
+             SELECT min(first.number) FROM erp_plugin.deliveries AS first
+             WHERE first.tenant_id = e.tenant_id AND first.plugin = e.plugin AND first.key = e.key
+                 AND first.status = 'pending'
+         )";
+
 #[async_trait]
 impl Workers for PostgresPlatformTransaction {
     async fn beat(&mut self, worker: WorkerId) -> StorageResult<()> {
@@ -45,10 +58,9 @@ impl Workers for PostgresPlatformTransaction {
             if client.execute(sql, &[id.clone(), Parameter::Integer(worker.beat)]).await? == 0 {
                 return Ok(false);
             }
-            for sql in [
-                "UPDATE erp_plugin.streams SET claimed_by = NULL WHERE claimed_by = $1",
-                "UPDATE erp_plugin.job_runs SET claimed_by = NULL WHERE claimed_by = $1",
-            ] {
+            for sql in
+                [GIVE_UP_STREAMS, "UPDATE erp_plugin.job_runs SET claimed_by = NULL WHERE claimed_by = $1"]
+            {
                 client.execute(sql, std::slice::from_ref(&id)).await?;
             }
             Ok(true)

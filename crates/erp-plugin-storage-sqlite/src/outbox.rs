@@ -26,6 +26,17 @@ pub(crate) const DELIVERED: &str = "SELECT seq FROM outbox AS o
      WHERE numbered = 1 AND published_at < ?1 AND seq < (SELECT max(seq) FROM outbox) AND NOT EXISTS (
          SELECT 1 FROM deliveries AS d WHERE d.event = o.seq AND d.status IN ('pending', 'dead')
      ) ORDER BY published_at LIMIT ?2";
+/// Removes log lines: before when, at most how many. Tenant by tenant, as they lie.
+pub(crate) const PRUNE_LOG: &str = "WITH RECURSIVE t (tenant_id) AS (
+         SELECT min(tenant_id) FROM log_lines
+         UNION ALL
+         SELECT (SELECT min(tenant_id) FROM log_lines AS l WHERE l.tenant_id > t.tenant_id) FROM t
+         WHERE t.tenant_id IS NOT NULL
+     )
+     DELETE FROM log_lines WHERE (tenant_id, at, invocation, ordinal) IN (
+         SELECT l.tenant_id, l.at, l.invocation, l.ordinal FROM t CROSS JOIN log_lines AS l
+         WHERE l.tenant_id = t.tenant_id AND l.at < ?1 LIMIT ?2
+     )";
 
 #[async_trait]
 impl Outbox for SqlitePlatformTransaction {
@@ -121,14 +132,8 @@ impl Outbox for SqlitePlatformTransaction {
 
     async fn prune_log(&mut self, before: DateTime<Utc>, limit: u32) -> StorageResult<u64> {
         self.session.write_long("prune log", |connection| {
-            let removed = connection
-                .prepare_cached(
-                    "DELETE FROM log_lines WHERE (tenant_id, at, invocation, ordinal) IN (
-                         SELECT tenant_id, at, invocation, ordinal FROM log_lines WHERE at < ?1 LIMIT ?2
-                     )",
-                )?
-                .execute((before.timestamp_micros(), limit))?;
-            Ok(removed as u64)
+            let mut statement = connection.prepare_cached(PRUNE_LOG)?;
+            Ok(statement.execute((before.timestamp_micros(), limit))? as u64)
         })
     }
 }

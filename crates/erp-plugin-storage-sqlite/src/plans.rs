@@ -307,6 +307,13 @@ fn workers_find_what_waits_without_passing_over_what_is_done() {
             "SEARCH o USING COVERING INDEX outbox_published (published_at<?); SCALAR SUBQUERY 1; SEARCH outbox; \
              CORRELATED SCALAR SUBQUERY 2; SEARCH d USING INDEX deliveries_event (event=?)",
         ),
+        (
+            outbox::PRUNE_LOG,
+            "SEARCH log_lines USING PRIMARY KEY (tenant_id=? AND at=? AND invocation=? AND ordinal=?); \
+             LIST SUBQUERY 5; MATERIALIZE t; SETUP; SEARCH log_lines USING PRIMARY KEY; RECURSIVE STEP; SCAN t; \
+             CORRELATED SCALAR SUBQUERY 2; SEARCH l USING PRIMARY KEY (tenant_id>?); SCAN t; \
+             SEARCH l USING PRIMARY KEY (tenant_id=? AND at<?)",
+        ),
     ] {
         assert_eq!(fixture.plan_of(sql), expected, "{sql}");
     }

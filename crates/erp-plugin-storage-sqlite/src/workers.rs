@@ -39,6 +39,7 @@ impl Workers for SqlitePlatformTransaction {
                 .prepare_cached("DELETE FROM workers WHERE id = ?1 AND beat = ?2")?
                 .execute((id, worker.beat))?;
             if gone > 0 {
+                not_attempted(connection, id)?;
                 for table in ["streams", "job_runs"] {
                     let sql = format!("UPDATE {table} SET claimed_by = NULL WHERE claimed_by = ?1");
                     connection.prepare_cached(&sql)?.execute([id])?;
@@ -56,5 +57,24 @@ pub(crate) fn beat(connection: &Connection, worker: WorkerId) -> Result<()> {
             "INSERT INTO workers (id, beat) VALUES (?1, 1) ON CONFLICT DO UPDATE SET beat = beat + 1",
         )?
         .execute([&worker.0.as_bytes()[..]])?;
+    Ok(())
+}
+
+/// What a worker has claimed behind the first delivery of each of its streams was not attempted.
+fn not_attempted(connection: &Connection, worker: &[u8]) -> Result<()> {
+    let mut claimed = connection
+        .prepare_cached("SELECT tenant_id, plugin, key, token FROM streams WHERE claimed_by = ?1")?;
+    let mut given_back = connection.prepare_cached(
+        "UPDATE deliveries SET attempts = attempts - 1
+         WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND token = ?4 AND status = 'pending' AND number > (
+             SELECT min(number) FROM deliveries
+             WHERE tenant_id = ?1 AND plugin = ?2 AND key = ?3 AND status = 'pending'
+         )",
+    )?;
+    let mut streams = claimed.query([worker])?;
+    while let Some(row) = streams.next()? {
+        let stream: (String, String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        given_back.execute(stream)?;
+    }
     Ok(())
 }

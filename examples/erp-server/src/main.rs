@@ -18,11 +18,9 @@ use erp_plugin::{
 };
 use futures_util::stream::{self, Stream};
 use serde_json::{Value, json};
-use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 const TENANT: &str = "acme";
-
 type Bus = State<Arc<EventBus>>;
 
 /// The platform's event bus. What is published goes into the host's outbox, so that plugins get it however often this
@@ -58,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
     let roles = RolePermissions::new().grant("clerk", ["inventory.*", "purchasing.*"]);
     let host = erp_plugin::host(database.as_str())
         .await?
-        .runtime(Handle::current())
+        .runtime(tokio::runtime::Handle::current())
         .authorizer(roles)
         .build()
         .await?;
@@ -78,9 +76,11 @@ async fn main() -> anyhow::Result<()> {
     let address = std::env::var("ADDRESS").unwrap_or_else(|_| "127.0.0.1:0".to_owned());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         served = axum::serve(listener, app) => served?,
         stopped = tokio::signal::ctrl_c() => stopped?,
+        _ = terminated.recv() => {}
     }
     println!("{} deliveries handled", worker.stop().await?.delivered);
     Ok(())

@@ -30,7 +30,8 @@
 //! | `job.crash` | what a job is given | loops for ever at the first attempt, then as `job.note` | |
 //! | `sample.counter` | | raises a `static` | `{"was":n}`, which is 0 in a fresh sandbox |
 //!
-//! `init` fails with the text that the configuration `fail_init` has.
+//! `init` inserts a note with the title that the configuration `note_init` has, and fails with the text that `fail_init`
+//! has; `plugin.upgraded` fails with that of `fail_upgraded`.
 //!
 //! Wherever JSON goes to the host (`data`, `filter`, `page`, `payload`), the key with `_raw` appended takes a
 //! string that is passed as it is, for what is no JSON; without either, no bytes are passed.
@@ -51,11 +52,11 @@ struct TestSample;
 impl Guest for TestSample {
     fn init() -> Result<(), String> {
         host_api::log_write("info", "init");
-        // What a test has set in the one tenant where it is to fail.
-        match host_api::config_get("fail_init") {
-            Ok(error) => Err(serde_json::from_slice(&error).unwrap_or_default()),
-            Err(_) => Ok(()),
+        if let Some(title) = configured("note_init") {
+            let note = serde_json::json!({ "title": title }).to_string();
+            host_api::db_insert("note", note.as_bytes())?;
         }
+        configured("fail_init").map_or(Ok(()), Err)
     }
 
     fn on_tenant_created(tenant_id: String) -> Result<(), String> {
@@ -68,8 +69,18 @@ impl Guest for TestSample {
     fn handle_event(event_type: String, payload: Vec<u8>) -> Result<(), String> {
         let payload = serde_json::from_slice(&payload)
             .map_err(|error| format!("invalid-input: payload of event {event_type}: {error}"))?;
+        if event_type == "plugin.upgraded"
+            && let Some(error) = configured("fail_upgraded")
+        {
+            return Err(error);
+        }
         actions::perform(&event_type, &payload)
     }
+}
+
+/// What a test has set in the one tenant where it is to happen.
+fn configured(key: &str) -> Option<String> {
+    host_api::config_get(key).ok().and_then(|value| serde_json::from_slice(&value).ok())
 }
 
 export!(TestSample);

@@ -64,7 +64,7 @@ async fn configuration_that_is_none() {
     }
     assert_eq!(
         set("greting", Some(json!("hi"))).await,
-        "invalid-input: test-sample has no configuration \"greting\"; it has: fail_init, greeting"
+        "invalid-input: test-sample has no configuration \"greting\"; it has: fail_init, fail_upgraded, greeting, note_init"
     );
     assert_eq!(
         set("greeting", Some(json!(7))).await,

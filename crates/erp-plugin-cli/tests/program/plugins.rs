@@ -178,7 +178,11 @@ fn a_plugin_is_installed_upgraded_rolled_back_and_uninstalled(place: &Place) {
     let refused = place.plugins(&["install", &next]);
     assert_eq!(
         (refused.code, refused.error()),
-        (Some(1), "inventory 0.1.0 is installed; `erp-plugin plugins upgrade` has another version run")
+        (
+            Some(1),
+            "inventory 0.1.0 is installed; `erp-plugin plugins upgrade` has another version run, `erp-plugin plugins enable` \
+             adds a tenant"
+        )
     );
     let consent = ["--consent", "inventory.item.discontinued"];
     let told = place.plugins_done(&[&["upgrade", &next], &consent[..]].concat());
@@ -290,7 +294,9 @@ fn a_version_is_tried_in_one_tenant_and_everything_is_in_the_trail(place: &Place
         ]
     );
     let told = place.plugins_done(&["history", "test-sample", "--limit", "1"]);
-    assert!(told.ends_with("Z  tester  plugin.upgraded  test-sample 0.1.0 → 0.2.0\n"), "{told}");
+    let rights = "granted events-publish \"test-sample.*\", system-config \"system.currency\"";
+    let expected = format!("Z  tester  plugin.upgraded  test-sample 0.1.0 → 0.2.0  {rights}\n");
+    assert!(told.ends_with(&expected), "{told}");
     let all = erp_plugin(["audit", "--tenant", "globex", "--db", &place.database]);
     assert_eq!(all.code, Some(0), "{all:?}");
     assert!(all.stdout.contains("  tester  tenant.created  in globex\n"), "{all:?}");

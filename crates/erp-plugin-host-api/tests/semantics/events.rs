@@ -114,7 +114,7 @@ async fn only_granted_types_may_be_published() {
     };
     let ask = "ask for it with events-publish under [capabilities] in plugin.toml";
     for (granted, list, good, bad) in [
-        (vec![], "none", vec![], vec!["inventory.a", "core.started"]),
+        (vec![], "none", vec![], vec!["inventory.a", "corella.started"]),
         (vec!["inventory.a"], "inventory.a", vec!["inventory.a"], vec!["inventory.b", "inventory.a.b"]),
         (
             vec!["inventory.*", "order.late"],
@@ -122,7 +122,7 @@ async fn only_granted_types_may_be_published() {
             vec!["inventory.a", "inventory.a.b", "order.late"],
             vec!["inventoryx.a", "order.created", "sales.inventory.a"],
         ),
-        (vec!["*"], "*", vec!["sales.a", "core.started"], vec![]),
+        (vec!["*"], "*", vec!["sales.a", "corella.started"], vec![]),
     ] {
         let mut call = publishing(&fixture, patterns(&granted));
         for event in good {
@@ -153,6 +153,24 @@ async fn without_a_manifest_all_but_other_plugins_names_may_be_published() {
                  manifest cannot speak for it"
             ))
         );
+    }
+}
+
+#[tokio::test]
+async fn what_the_platform_publishes_no_plugin_does_whatever_it_is_granted() {
+    let fixture = Fixture::new().await;
+    let everything = vec![EventPattern::parse("*").unwrap()];
+    for right in [PublishRight::NotOthers(HashSet::new()), PublishRight::Granted(everything)] {
+        let mut call = publishing(&fixture, right);
+        for event in ["core.customer.changed", "core-mail.sent", "job.close", "plugin.upgraded", "system.a"] {
+            let own = event.split('.').next().unwrap();
+            let expected = format!(
+                "permission-denied: event type {event} begins with {own}, which is the platform's own: no plugin \
+                 publishes it"
+            );
+            assert_eq!(call.publish(event, "{}").await, Err(expected));
+        }
+        assert_eq!(call.publish("corella.a", "{}").await, Ok(()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! One claimed delivery: handled by its plugin or by the platform's own subscriber, and what becomes of it.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use erp_plugin_host_api::Cause;
@@ -13,7 +14,7 @@ use futures_util::FutureExt as _;
 use super::{DeadDelivery, DrainReport, Handler};
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::{Call, EdgeCall, LIFECYCLE_DEADLINE, Purpose};
+use crate::invoke::{Call, EdgeCall, LIFECYCLE_DEADLINE};
 
 /// How an attempt ended.
 enum Attempt {
@@ -145,19 +146,18 @@ impl Inner {
         };
         let Some(active) = active else { return Ok(Attempt::Left) };
         let call = Call {
-            identity: self.identity_of(delivery),
+            identity: Arc::new(self.identity_of(delivery)),
             active,
             export: Export::HandleEvent {
                 event_type: delivery.event_type.to_string(),
                 payload: delivery.payload.clone(),
             },
             cause: Cause::Delivery(Box::new(delivery.clone())),
-            purpose: Purpose::Work,
         };
         let report = self.invoke(call).await?;
         match report.outcome {
             Ok(()) => Ok(Attempt::Done { fuel: report.usage.fuel }),
-            Err(error) if report.platform_fault => Err(error.into()),
+            Err(error) if report.fault.is_some() => Err(error.into()),
             Err(error) => Ok(Attempt::Failed { fuel: report.usage.fuel, error }),
         }
     }
@@ -166,6 +166,15 @@ impl Inner {
     async fn hand_over(&self, delivery: &Delivery, handlers: &[Handler]) -> HostResult<Attempt> {
         if self.is_left(delivery).await? {
             return Ok(Attempt::Left);
+        }
+        self.refresh().await?;
+        if handlers.is_empty() {
+            // It was made for a subscription that was taken back since.
+            let error = format!(
+                "{} handles no {} any more; subscribe to it and send it again",
+                delivery.plugin, delivery.event_type
+            );
+            return Ok(Attempt::Failed { fuel: 0, error: HostError::new(ErrorCode::Unavailable, error) });
         }
         let call = EdgeCall {
             identity: self.identity_of(delivery),

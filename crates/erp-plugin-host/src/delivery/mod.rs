@@ -12,7 +12,7 @@ use erp_plugin_storage::Mode;
 use crate::error::HostResult;
 use crate::host::Inner;
 
-pub(crate) use subscribers::{Handler, Subscribed, is_platforms};
+pub(crate) use subscribers::{Handler, Subscribed};
 pub use subscribers::{HandlerFuture, Received};
 pub(crate) use worker::Drainer;
 pub use worker::{WorkerHandle, WorkerOptions};

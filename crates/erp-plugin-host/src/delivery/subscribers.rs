@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use erp_plugin_host_api::{CallResult, Invocation};
 use erp_plugin_model::event::{Delivery, EventPattern, Publisher};
-use erp_plugin_model::{ErrorCode, HostError, PluginName};
+use erp_plugin_model::{ErrorCode, HostError, PluginName, UserId};
+use erp_plugin_storage::{AuditEntry, PlatformTransaction};
 
 use crate::error::HostResult;
 use crate::host::Inner;
@@ -25,6 +26,8 @@ pub type Received = Delivery;
 #[derive(Default)]
 pub(crate) struct Subscribed {
     handlers: RwLock<HashMap<PluginName, Vec<Subscription>>>,
+    /// What is subscribed to without a handler here, as it was told last.
+    told: Mutex<Vec<(PluginName, EventPattern)>>,
 }
 
 /// What one handler handles.
@@ -34,10 +37,30 @@ struct Subscription {
 }
 
 impl Subscribed {
-    /// The subscribers that have handlers here.
-    pub(crate) fn names(&self) -> Vec<PluginName> {
+    /// Whether there are handlers here.
+    fn is_empty(&self) -> bool {
+        self.handlers.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The subscribers that have a handler here for everything they subscribe to. For another one's events whoever has all
+    /// of its handlers is waited for: what this process does not handle would be lost here.
+    fn complete(&self, subscriptions: Vec<(PluginName, EventPattern)>) -> Vec<PluginName> {
         let handlers = self.handlers.read().unwrap_or_else(PoisonError::into_inner);
-        handlers.keys().cloned().collect()
+        let is_missing = |(name, pattern): &(PluginName, EventPattern)| {
+            handlers.get(name).is_some_and(|own| own.iter().all(|own| own.pattern != *pattern))
+        };
+        let missing: Vec<_> = subscriptions.into_iter().filter(is_missing).collect();
+        let is_complete = |name: &&PluginName| missing.iter().all(|(own, _)| own != *name);
+        let complete = handlers.keys().filter(is_complete).cloned().collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != missing {
+            for (name, pattern) in &missing {
+                let pattern = pattern.as_str();
+                tracing::warn!(subscriber = %name, pattern, "there is no handler here for what is subscribed to: the subscriber's events wait for a process that has all its handlers");
+            }
+            *told = missing;
+        }
+        complete
     }
 
     /// What a subscriber does with an event; `None` for one that has nothing here.
@@ -70,7 +93,24 @@ impl Subscribed {
 }
 
 impl Inner {
-    pub(crate) async fn subscribe(&self, name: &str, pattern: &str, handler: Handler) -> HostResult<()> {
+    /// The subscribers whose events this process may claim.
+    pub(super) async fn subscribers_here(
+        &self,
+        platform: &mut dyn PlatformTransaction,
+    ) -> HostResult<Vec<PluginName>> {
+        if self.subscribed.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.subscribed.complete(platform.subscriptions().await?))
+    }
+
+    pub(crate) async fn subscribe(
+        &self,
+        by: &UserId,
+        name: &str,
+        pattern: &str,
+        handler: Handler,
+    ) -> HostResult<()> {
         let (name, pattern) = (subscriber(name)?, parse(pattern)?);
         if !self.subscribed.add(&name, &pattern, handler) {
             let pattern = pattern.as_str();
@@ -84,7 +124,11 @@ impl Inner {
         }
         let kept = async {
             let mut platform = self.change_platform().await?;
-            platform.subscribe(&name, &pattern).await?;
+            if platform.subscribe(&name, &pattern).await? {
+                platform
+                    .note_platform_audit(&self.subscription(by, "platform.subscribed", &name, &pattern))
+                    .await?;
+            }
             Ok(platform.commit().await?)
         };
         let kept = kept.await;
@@ -94,24 +138,34 @@ impl Inner {
         kept
     }
 
-    pub(crate) async fn unsubscribe(&self, name: &str, pattern: &str) -> HostResult<bool> {
+    pub(crate) async fn unsubscribe(&self, by: &UserId, name: &str, pattern: &str) -> HostResult<bool> {
         let (name, pattern) = (subscriber(name)?, parse(pattern)?);
         let mut platform = self.change_platform().await?;
         let removed = platform.unsubscribe(&name, &pattern).await?;
+        if removed {
+            platform
+                .note_platform_audit(&self.subscription(by, "platform.unsubscribed", &name, &pattern))
+                .await?;
+        }
         platform.commit().await?;
         self.subscribed.remove(&name, &pattern);
         Ok(removed)
     }
-}
 
-/// Whether this is a name of the platform's own, which no plugin may have.
-pub(crate) fn is_platforms(name: &str) -> bool {
-    name == Publisher::PLATFORM
-        || name.strip_prefix(Publisher::PLATFORM).is_some_and(|rest| rest.starts_with('-'))
+    fn subscription(
+        &self,
+        by: &UserId,
+        action: &str,
+        name: &PluginName,
+        pattern: &EventPattern,
+    ) -> AuditEntry {
+        let detail = Some(format!("{name}: {}", pattern.as_str()));
+        AuditEntry { detail, ..self.done(by, action) }
+    }
 }
 
 fn subscriber(name: &str) -> HostResult<PluginName> {
-    if !is_platforms(name) {
+    if name.split('-').next() != Some(Publisher::PLATFORM) {
         return Err(HostError::invalid(format!(
             "subscriber {name:?} must be `core` or begin with `core-`: other names are plugins'"
         ))

@@ -29,8 +29,6 @@ const DISPATCH_BATCH: u32 = 256;
 const STREAM_TURN: Duration = Duration::from_millis(100);
 /// How long a worker looks for more while it has something in hand.
 const ROUND: Duration = Duration::from_millis(5);
-/// How often it is looked for what was kept for long enough.
-const PRUNE: Duration = Duration::from_hours(1);
 /// How often a drain asks whether others are dead when nothing else is left.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -74,6 +72,7 @@ impl Default for WorkerOptions {
 pub struct WorkerHandle {
     stop: watch::Sender<bool>,
     tasks: Option<[tokio::task::JoinHandle<DrainReport>; 2]>,
+    pruning: tokio::task::JoinHandle<()>,
 }
 
 impl WorkerHandle {
@@ -83,10 +82,12 @@ impl WorkerHandle {
         let id = inner.new_worker();
         // Beside one another, each in a name of its own: a job that takes a minute has nothing to do with deliveries.
         let runner = Runner::new(Arc::clone(&inner), options.clone(), inner.new_worker());
+        let pruning = Arc::clone(&inner).keep_pruning(options.retention.clone(), stopped.clone());
+        let pruning = host.executor().spawn(pruning);
         let worker = Worker::new(inner, options, id);
         let tasks =
             [host.executor().spawn(worker.run(stopped.clone())), host.executor().spawn(runner.run(stopped))];
-        Self { stop, tasks: Some(tasks) }
+        Self { stop, tasks: Some(tasks), pruning }
     }
 
     /// Claims nothing more, waits until everything in hand has ended, and tells what was worked off.
@@ -94,6 +95,8 @@ impl WorkerHandle {
         self.stop.send_replace(true);
         let Some([deliveries, jobs]) = self.tasks.take() else { return Err(HostFailure::ShuttingDown) };
         let (deliveries, jobs) = (deliveries.await, jobs.await);
+        let pruned = (&mut self.pruning).await;
+        pruned.map_err(|_| HostFailure::ShuttingDown)?;
         let mut report = deliveries.map_err(|_| HostFailure::ShuttingDown)?;
         report.add(jobs.map_err(|_| HostFailure::ShuttingDown)?);
         Ok(report)
@@ -120,7 +123,6 @@ pub(crate) struct Worker {
     others: Liveness,
     last_beat: Instant,
     next_look: Instant,
-    next_prune: Instant,
     report: DrainReport,
     /// A panic of the host's own code, which is for whoever waits to see.
     panicked: Option<Box<dyn Any + Send>>,
@@ -154,7 +156,6 @@ impl Worker {
             others: Liveness::default(),
             last_beat: Instant::now(),
             next_look: Instant::now(),
-            next_prune: Instant::now(),
             report: DrainReport::default(),
             panicked: None,
         }
@@ -256,12 +257,6 @@ impl Worker {
             self.look_at_others().await?;
             self.next_look = Instant::now() + self.options.lease / 8;
         }
-        if self.next_prune <= Instant::now() {
-            let pruned = self.inner.prune_some(&self.options.retention).await?;
-            if pruned.is_last() {
-                self.next_prune = Instant::now() + PRUNE;
-            }
-        }
         let now = self.inner.services.clock.now();
         let found = self.round(now).await?;
         Ok(found.events == 0 && found.claims == 0)
@@ -276,6 +271,8 @@ impl Worker {
         let room = (self.options.streams as usize).saturating_sub(self.running.len());
         let room = if self.unsure { 0 } else { u32::try_from(room).unwrap_or(u32::MAX) };
         let full = self.full();
+        // One transaction, which has the dispatcher's lease from its beginning: no two of them lock streams at once.
+        let mut platform = self.inner.change_platform().await?;
         let request = ClaimRequest {
             worker: self.id,
             at: due,
@@ -284,10 +281,8 @@ impl Worker {
             batch: self.options.batch,
             per_tenant: self.options.streams_per_tenant,
             full: &full,
-            subscribers: &self.inner.subscribed.names(),
+            subscribers: &self.inner.subscribers_here(&mut *platform).await?,
         };
-        // One transaction, which has the dispatcher's lease from its beginning: no two of them lock streams at once.
-        let mut platform = self.inner.change_platform().await?;
         if !self.in_hand.is_empty() || !self.ended.is_empty() {
             // Before any stream, as whoever retires a worker takes its row first.
             platform.beat(self.id).await?;

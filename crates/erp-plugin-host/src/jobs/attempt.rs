@@ -1,5 +1,7 @@
 //! One claimed run: an invocation, and what becomes of it.
 
+use std::sync::Arc;
+
 use chrono::{Duration, SecondsFormat};
 use erp_plugin_host_api::{Cause, escape_control};
 use erp_plugin_model::job::JobRun;
@@ -14,7 +16,7 @@ use crate::activation::Active;
 use crate::delivery::DrainReport;
 use crate::error::{HostFailure, HostResult};
 use crate::host::Inner;
-use crate::invoke::{Call, Purpose};
+use crate::invoke::Call;
 use crate::report::InvocationReport;
 
 /// How long a run waits whose attempt could not take place.
@@ -44,7 +46,7 @@ impl Inner {
                 Ok(()) => {
                     return Ok(DrainReport { runs: 1, fuel: report.usage.fuel, ..DrainReport::default() });
                 }
-                Err(error) if report.platform_fault => return Err(error.into()),
+                Err(error) if report.fault.is_some() => return Err(error.into()),
                 Err(error) => (error, report.usage.fuel),
             },
             // It waits for its tenant's turn.
@@ -63,11 +65,10 @@ impl Inner {
     /// Calls the plugin for a run: what it does and that the run is done are one transaction.
     pub(super) async fn invoke_run(&self, run: &JobRun, active: Active) -> HostResult<InvocationReport> {
         let call = Call {
-            identity: Identity::system(run.tenant.clone(), self.system.clone(), None),
+            identity: Arc::new(Identity::system(run.tenant.clone(), self.system.clone(), None)),
             active,
             export: Export::HandleEvent { event_type: format!("job.{}", run.job), payload: payload_of(run)? },
             cause: Cause::Run(Box::new(run.clone())),
-            purpose: Purpose::Work,
         };
         self.invoke(call).await
     }

@@ -207,6 +207,21 @@ impl Inner {
     async fn change_run(&self, by: &UserId, tenant: &TenantId, run: RunId, change: Change) -> HostResult<()> {
         let now = to_micros(self.services.clock.now());
         let mut platform = self.change_platform().await?;
+        if matches!(change, Change::Retry)
+            && let Some(stored) = platform.run(tenant, run).await?
+            && !platform
+                .jobs(tenant, now)
+                .await?
+                .iter()
+                .any(|own| own.plugin == stored.plugin && own.job == stored.job)
+        {
+            platform.rollback().await?;
+            let StoredRun { plugin, job, .. } = stored;
+            let error = format!(
+                "run {run} is one of {plugin}'s job {job}, which it does not declare any more; nobody would run it"
+            );
+            return Err(HostError::new(ErrorCode::Rejected, error).into());
+        }
         let changed = match change {
             Change::Retry => platform.retry_run(tenant, run, now).await?,
             Change::Cancel => platform.cancel_run(tenant, run, now, "cancelled by hand").await?,

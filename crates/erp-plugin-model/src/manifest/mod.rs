@@ -109,19 +109,32 @@ impl Capabilities {
         }
     }
 
+    /// What is here and not there.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        fn rest<T: Clone + PartialEq>(own: &[T], other: &[T]) -> Vec<T> {
+            own.iter().filter(|own| !other.contains(own)).cloned().collect()
+        }
+        Self {
+            entities: rest(&self.entities, &other.entities),
+            events_publish: rest(&self.events_publish, &other.events_publish),
+            dynamic_entities: self.dynamic_entities && !other.dynamic_entities,
+            system_config: rest(&self.system_config, &other.system_config),
+        }
+    }
+
     /// What is asked for here and not granted there, each as a manifest writes it.
     #[must_use]
     pub fn beyond(&self, granted: &Self) -> Vec<String> {
-        let entities = self.entities.iter().filter(|own| !granted.entities.contains(own));
-        let events = self.events_publish.iter().filter(|own| !granted.events_publish.contains(own));
-        let config = self.system_config.iter().filter(|own| !granted.system_config.contains(own));
-        entities
+        let rest = self.without(granted);
+        rest.entities
+            .iter()
             .map(|(name, access)| format!("entities \"{name}:{}\"", access.as_str()))
-            .chain(events.map(|pattern| format!("events-publish \"{}\"", pattern.as_str())))
             .chain(
-                (self.dynamic_entities && !granted.dynamic_entities).then(|| "dynamic-entities".to_owned()),
+                rest.events_publish.iter().map(|pattern| format!("events-publish \"{}\"", pattern.as_str())),
             )
-            .chain(config.map(|key| format!("system-config \"{key}\"")))
+            .chain(rest.dynamic_entities.then(|| "dynamic-entities".to_owned()))
+            .chain(rest.system_config.iter().map(|key| format!("system-config \"{key}\"")))
             .collect()
     }
 

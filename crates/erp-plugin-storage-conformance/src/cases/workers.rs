@@ -78,6 +78,32 @@ pub async fn who_is_retired_has_nothing_in_hand(storage: Arc<dyn Storage>) {
     assert!(claim_as(&storage, dead, 10, 1).await.is_empty(), "the stream is the other's");
 }
 
+pub async fn who_is_retired_attempted_the_first_alone(storage: Arc<dyn Storage>) {
+    set_up(&storage).await;
+    publish(&storage, ALPHA, &[event("order.created", "k", 2)]).await;
+    let mut numbering = platform(&storage).await;
+    numbering.dispatch(10).await.unwrap();
+    numbering.commit().await.unwrap();
+    let dead = worker();
+    let lost = claim_as(&storage, dead, 10, 10).await.concat();
+    assert_eq!(lost.iter().map(|own| own.attempt).collect::<Vec<_>>(), [1, 1, 1]);
+    done(&storage, &lost[0]).await;
+    let state = workers(&storage).await.remove(0);
+    assert!(retire(&storage, state).await);
+    let alive = worker();
+    for (lost, attempt) in [(&lost[1], 2), (&lost[2], 1)] {
+        let own = claim_as(&storage, alive, 10, 10).await.concat();
+        assert_eq!(
+            own.iter().map(|own| (own.event, own.attempt)).collect::<Vec<_>>(),
+            [(lost.event, attempt)]
+        );
+        done(&storage, &own[0]).await;
+        let mut platform = platform(&storage).await;
+        platform.end_claims(alive, &[&own[0]]).await.unwrap();
+        platform.commit().await.unwrap();
+    }
+}
+
 pub async fn a_new_sign_of_life_comes_before_retirement(storage: Arc<dyn Storage>) {
     set_up(&storage).await;
     let one = worker();

@@ -7,7 +7,7 @@ use crate::columns::ColumnType;
 use crate::connection::As;
 use crate::sql::{Parameter, Sql};
 use crate::support::{self, Database};
-use crate::{PostgresStorage, dead_letters, dispatch, outbox};
+use crate::{PostgresStorage, dead_letters, dispatch, outbox, workers};
 
 /// A hundred thousand events that are numbered and done, in a thousand streams, and a few that are not.
 const WORKED_OFF: &str = "
@@ -30,6 +30,8 @@ const WORKED_OFF: &str = "
     FROM generate_series(1, 99999) AS n;
     INSERT INTO erp_plugin.activations (tenant_id, plugin, version, enabled, tenant_told, pinned)
     SELECT 'tenant' || n, 'mails', '1.0.0', true, true, false FROM generate_series(0, 9) AS n;
+    INSERT INTO erp_plugin.log_lines (tenant_id, invocation, ordinal, plugin, level, message, at)
+    SELECT 'tenant' || n % 10, md5(n::text)::uuid, 0, 'mails', 2, 'sent', now() FROM generate_series(1, 100000) AS n;
     ";
 
 #[tokio::test]
@@ -55,7 +57,8 @@ async fn workers_find_what_waits_without_passing_over_what_is_done() {
         let later =
             (Parameter::Time(chrono::DateTime::<chrono::Utc>::MAX_UTC), ColumnType::DateTime.parameter());
         let mut claim = Vec::from(stream);
-        claim.push((Parameter::Uuid(uuid::Uuid::nil()), ColumnType::Uuid.parameter()));
+        let nobody = (Parameter::Uuid(uuid::Uuid::nil()), ColumnType::Uuid.parameter());
+        claim.push(nobody.clone());
         claim.push(limit.clone());
         let nothing = (Parameter::Null, ColumnType::Text.parameter());
         let no_id = (Parameter::Null, ColumnType::Uuid.parameter());
@@ -88,7 +91,9 @@ async fn workers_find_what_waits_without_passing_over_what_is_done() {
             (dispatch::CLAIM, claim, &["deliveries_pending", "streams_pkey", "outbox_pkey"]),
             (&letters_list, letters, &["deliveries_dead", "outbox_pkey"]),
             (&events_list, events, &["outbox_seq"]),
-            (outbox::PRUNE, vec![now, limit], &["outbox_published"]),
+            (outbox::PRUNE, vec![now.clone(), limit.clone()], &["outbox_published"]),
+            (outbox::PRUNE_LOG, vec![now, limit], &["log_lines_newest"]),
+            (workers::GIVE_UP_STREAMS, vec![nobody], &["streams_claimed", "deliveries_pending"]),
         ] {
             for plan in plans(&mut session, &Sql { text: sql.to_owned(), parameters }).await {
                 assert!(!plan.contains("Seq Scan"), "{plan}");

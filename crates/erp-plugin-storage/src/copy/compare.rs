@@ -38,6 +38,11 @@ pub(super) fn contents(source: &Contents, target: &Contents) -> Result<(), CopyE
             return Err(differs(format!("the configuration {}", own.0)));
         }
     }
+    for own in &target.subscriptions {
+        if !source.subscriptions.contains(own) {
+            return Err(differs(format!("the subscription of {} to {}", own.0, own.1.as_str())));
+        }
+    }
     for own in &target.audit {
         if !source.audit.contains(own) {
             return Err(differs(format!("{} of {} in the audit trail", own.action, own.at)));

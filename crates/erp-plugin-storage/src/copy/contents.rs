@@ -1,6 +1,7 @@
 //! What a database holds that belongs to no tenant, and the schemas of its entities.
 
 use chrono::{DateTime, Utc};
+use erp_plugin_model::event::EventPattern;
 use erp_plugin_model::{EntitySchema, PluginName, TenantId};
 
 use super::error::CopyError;
@@ -15,6 +16,8 @@ pub(super) struct Contents {
     pub(super) versions: Vec<PluginVersion>,
     pub(super) active: Vec<(PluginName, semver::Version)>,
     pub(super) config: Vec<(String, String)>,
+    /// What the platform's own subscribers subscribe to.
+    pub(super) subscriptions: Vec<(PluginName, EventPattern)>,
     pub(super) tables: Vec<EntityTable>,
     /// What was done to the platform, the newest first.
     pub(super) audit: Vec<AuditEntry>,
@@ -30,6 +33,7 @@ impl Contents {
             versions: platform.versions().await?,
             active: platform.active_versions().await?,
             config: platform.system_config().await?,
+            subscriptions: platform.subscriptions().await?,
             tables: platform.entity_tables().await?,
             audit: platform
                 .audit(AuditQuery {

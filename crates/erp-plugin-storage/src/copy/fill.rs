@@ -56,6 +56,9 @@ pub(super) async fn contents(
         for (key, value) in contents.config.iter().filter(|own| !held.config.contains(own)) {
             to.set_system_config(key, Some(value)).await?;
         }
+        for (subscriber, pattern) in &contents.subscriptions {
+            to.subscribe(subscriber, pattern).await?;
+        }
         for entry in contents.audit.iter().filter(|own| !held.audit.contains(own)) {
             to.note_platform_audit(entry).await?;
         }

@@ -24,6 +24,7 @@ pub(super) async fn contents(
         report("tenants", tenants),
         report("plugins", versions),
         report("platform configuration", config),
+        report("platform subscriptions", subscriptions),
         report("entities", entities),
         report("audit", audit),
     ];
@@ -123,6 +124,16 @@ fn config(contents: &Contents) -> Summary {
         digest.start_row(2);
         digest.str(key);
         digest.str(value);
+    }
+    digest.finish()
+}
+
+fn subscriptions(contents: &Contents) -> Summary {
+    let mut digest = Digest::default();
+    for (subscriber, pattern) in &contents.subscriptions {
+        digest.start_row(2);
+        digest.str(subscriber.as_str());
+        digest.str(pattern.as_str());
     }
     digest.finish()
 }

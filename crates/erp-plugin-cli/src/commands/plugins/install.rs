@@ -22,7 +22,7 @@ const WHAT: &str = "plugins";
 /// Install a plugin that is new, and enable it in tenants
 ///
 /// The component is judged and compiled, its init is tried in a transaction that is rolled back, and its tables are made. A
-/// plugin that is installed in another version is refused: `plugins upgrade` is for that.
+/// plugin that is installed is refused: `plugins upgrade` has another version run, `plugins enable` adds a tenant.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -104,7 +104,10 @@ pub(super) async fn install(settings: &Settings, target: &Target, arguments: &In
     if let (name, Some(present)) = present(&host, &component, &options)? {
         bail!(HostError::new(
             ErrorCode::AlreadyExists,
-            format!("{name} {present} is installed; `erp-plugin plugins upgrade` has another version run")
+            format!(
+                "{name} {present} is installed; `erp-plugin plugins upgrade` has another version run, `erp-plugin plugins enable` \
+                 adds a tenant"
+            )
         ));
     }
     let installed = host.install(component, options).await.with_context(|| file.display().to_string())?;
