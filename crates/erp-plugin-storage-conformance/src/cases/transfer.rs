@@ -137,8 +137,8 @@ pub async fn everything_arrives_and_counts_and_hashes_agree(
     let estate = estate::fill(&source).await;
     let report = copied(&source, &target).await;
     assert_equal(&report);
-    // Six tables of the platform, and nineteen of each tenant, all of them with something in.
-    assert_eq!(report.tables.len(), 6 + 2 * 19);
+    // Seven tables of the platform, and nineteen of each tenant, all of them with something in.
+    assert_eq!(report.tables.len(), 7 + 2 * 19);
     for table in &report.tables {
         assert!(table.source.rows > 0, "{table:?}");
     }
