@@ -25,6 +25,11 @@ use crate::report::{Fault, InvocationReport};
 
 /// How often a whole invocation is run when its transaction is lost.
 const MAX_ATTEMPTS: u32 = 3;
+/// How long a call waits for the version that comes in the place of its own: between the moment in which the tables become
+/// what that one declares and the one in which it runs.
+const SWAP: Duration = Duration::from_secs(5);
+/// How often it is looked for it.
+const SWAP_LOOK: Duration = Duration::from_millis(10);
 /// The deadline of lifecycle calls, where the limits allow no more.
 pub(crate) const LIFECYCLE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -105,7 +110,7 @@ impl Inner {
     /// Runs an invocation of a plugin that is not out of use, and counts how it ended. The whole of it is run again when
     /// another version of the plugin came meanwhile, with that one, once it has come to the tenant.
     pub(crate) async fn invoke(&self, mut call: Call) -> HostResult<InvocationReport> {
-        let (mut attempts, mut fuel) = (0, 0);
+        let (begun, mut attempts, mut fuel) = (Instant::now(), 0, 0);
         loop {
             let trial = self.pass_quarantine(&call.active).await?;
             let ran = self.run_invocation(&call, None).await;
@@ -117,15 +122,19 @@ impl Inner {
             attempts += report.attempts;
             fuel += report.usage.fuel;
             (report.attempts, report.usage.fuel) = (attempts, fuel);
-            if report.fault != Some(Fault::Stale) || attempts >= MAX_ATTEMPTS {
+            if report.fault != Some(Fault::Stale) || begun.elapsed() > SWAP {
                 return Ok(report);
             }
             self.look_again().await?;
             let (tenant, plugin) = (&call.active.tenant, call.active.plugin.name());
-            call.active = self.ready(tenant, plugin).await?.ok_or_else(|| {
+            let active = self.ready(tenant, plugin).await?.ok_or_else(|| {
                 let meanwhile = format!("{plugin} was disabled in {tenant} meanwhile; enable it there first");
                 HostFailure::Busy(HostError::new(ErrorCode::Unavailable, meanwhile))
             })?;
+            if active.plugin.record.version == call.active.plugin.record.version {
+                tokio::time::sleep(SWAP_LOOK).await;
+            }
+            call.active = active;
         }
     }
 
@@ -318,9 +327,11 @@ impl Inner {
                 return Ok(Err(failure));
             }
             if again.stale {
+                tokio::time::sleep(SWAP_LOOK).await;
                 self.look_again().await?;
+            } else {
+                attempt += 1;
             }
-            attempt += 1;
         }
     }
 

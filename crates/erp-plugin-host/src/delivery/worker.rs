@@ -120,12 +120,22 @@ pub(crate) struct Worker {
     ended: Vec<Delivery>,
     /// Whether there may be claims that it does not know of.
     unsure: bool,
+    /// What tasks ended with that nobody has looked at.
+    faults: Vec<(TenantId, HostFailure)>,
+    /// Tenants whose deliveries met with a fault.
+    resting: HashMap<TenantId, Rest>,
     others: Liveness,
     last_beat: Instant,
     next_look: Instant,
     report: DrainReport,
     /// A panic of the host's own code, which is for whoever waits to see.
     panicked: Option<Box<dyn Any + Send>>,
+}
+
+/// Until when nothing of a tenant is claimed.
+struct Rest {
+    until: Instant,
+    pause: Duration,
 }
 
 /// How a task with a claim ended.
@@ -153,6 +163,8 @@ impl Worker {
             in_hand: HashMap::new(),
             ended: Vec::new(),
             unsure: false,
+            faults: Vec::new(),
+            resting: HashMap::new(),
             others: Liveness::default(),
             last_beat: Instant::now(),
             next_look: Instant::now(),
@@ -244,13 +256,14 @@ impl Worker {
         } else {
             let is_full = self.running.len() >= self.options.streams as usize;
             tokio::select! {
-                ended = self.running.join_next_with_id() => self.note(ended)?,
+                ended = self.running.join_next_with_id() => self.note(ended),
                 () = tokio::time::sleep(pause), if !is_full => {}
                 () = published.published.notified(), if !is_full => {}
                 () = tokio::time::sleep(self.options.lease / 8) => {}
                 _ = stopped.changed() => return Ok(true),
             }
-            self.note_all()?;
+            self.note_all();
+            self.let_rest();
         }
         self.beat().await?;
         if self.next_look <= Instant::now() {
@@ -313,7 +326,7 @@ impl Worker {
         Ok(found)
     }
 
-    /// The tenants that have as much in hand as they may, or have used up their minute.
+    /// The tenants that have as much in hand as they may, have used up their minute, or rest.
     fn full(&self) -> Vec<TenantId> {
         let mut counts: HashMap<&TenantId, u32> = HashMap::new();
         for delivery in self.in_hand.values() {
@@ -321,45 +334,73 @@ impl Worker {
         }
         let full = counts.into_iter().filter(|(_, count)| *count >= self.options.streams_per_tenant);
         let mut full: Vec<TenantId> = full.map(|(tenant, _)| tenant.clone()).collect();
-        full.extend(self.inner.budgets.used_up(Instant::now()));
+        let now = Instant::now();
+        full.extend(self.inner.budgets.used_up(now));
+        full.extend(
+            self.resting.iter().filter(|(_, rest)| rest.until > now).map(|(tenant, _)| tenant.clone()),
+        );
         full
     }
 
     /// Waits until a task has ended or a sign of life is due, and gives that: those that take long are nobody else's meanwhile.
     async fn wait(&mut self) -> HostResult<()> {
         tokio::select! {
-            ended = self.running.join_next_with_id() => self.note(ended)?,
+            ended = self.running.join_next_with_id() => self.note(ended),
             () = tokio::time::sleep(self.options.lease / 8) => {}
         }
-        self.note_all()?;
-        self.beat().await
+        self.note_all();
+        match self.faults.pop() {
+            Some((_, fault)) => Err(fault),
+            None => self.beat().await,
+        }
     }
 
     /// Notes what else has ended.
-    fn note_all(&mut self) -> HostResult<()> {
+    fn note_all(&mut self) {
         while let Some(ended) = self.running.try_join_next_with_id() {
-            self.note(Some(ended))?;
+            self.note(Some(ended));
         }
-        Ok(())
     }
 
-    fn note(&mut self, ended: Option<Result<(Id, Ended), JoinError>>) -> HostResult<()> {
+    fn note(&mut self, ended: Option<Result<(Id, Ended), JoinError>>) {
         match ended {
-            None => Ok(()),
+            None => {}
             Some(Ok((id, Ended { report, claim, fault }))) => {
-                self.in_hand.remove(&id);
+                if let Some(last) = self.in_hand.remove(&id) {
+                    match fault {
+                        Some(fault) => self.faults.push((last.tenant, fault)),
+                        None if report.delivered > 0 => drop(self.resting.remove(&last.tenant)),
+                        None => {}
+                    }
+                }
                 self.report.add(report);
                 self.ended.extend(claim);
-                fault.map_or(Ok(()), Err)
             }
             Some(Err(ended)) => {
                 // Its attempts stay counted, as those of a process that died.
-                self.ended.extend(self.in_hand.remove(&ended.id()));
+                if let Some(last) = self.in_hand.remove(&ended.id()) {
+                    self.faults.push((last.tenant.clone(), HostFailure::ShuttingDown));
+                    self.ended.push(last);
+                }
                 if let Ok(panic) = ended.try_into_panic() {
                     tracing::error!("a delivery's task panicked; it counts as an attempt");
                     self.panicked = Some(panic);
                 }
-                Err(HostFailure::ShuttingDown)
+            }
+        }
+    }
+
+    /// Has tenants rest whose deliveries met with a fault of the platform, longer each time. The others go on: what fails for
+    /// all fails in the worker's own rounds too.
+    fn let_rest(&mut self) {
+        let now = Instant::now();
+        for (tenant, fault) in self.faults.drain(..) {
+            tracing::warn!(%tenant, error = %fault, "a tenant's deliveries could not be worked off; trying again");
+            let first = Rest { until: now, pause: self.options.poll };
+            let rest = self.resting.entry(tenant).or_insert(first);
+            if rest.until <= now {
+                rest.until = now + rest.pause;
+                rest.pause = (rest.pause * 2).min(self.options.lease);
             }
         }
     }

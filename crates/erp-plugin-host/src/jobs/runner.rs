@@ -73,12 +73,12 @@ impl Runner {
             }
         }
         while !self.running.is_empty() {
-            let waited = tokio::select! {
+            tokio::select! {
                 ended = self.running.join_next_with_id() => self.note(ended),
-                () = tokio::time::sleep(self.options.lease / 8) => self.beat().await,
-            };
-            if let Err(fault) = waited {
-                tracing::warn!(error = %fault, "a run of a job could not be ended");
+                () = tokio::time::sleep(self.options.lease / 8) => {}
+            }
+            if let Err(fault) = self.beat().await {
+                tracing::warn!(error = %fault, "a worker with runs in hand could give no sign of life");
             }
         }
         if let Err(fault) = self.leave().await {
@@ -93,14 +93,14 @@ impl Runner {
         if !self.round().await? {
             let inner = Arc::clone(&self.inner);
             tokio::select! {
-                ended = self.running.join_next_with_id(), if !self.running.is_empty() => self.note(ended)?,
+                ended = self.running.join_next_with_id(), if !self.running.is_empty() => self.note(ended),
                 () = tokio::time::sleep(self.options.poll) => {}
                 () = inner.run_added.notified() => {}
                 _ = stopped.changed() => {}
             }
         }
         while let Some(ended) = self.running.try_join_next_with_id() {
-            self.note(Some(ended))?;
+            self.note(Some(ended));
         }
         Ok(())
     }
@@ -155,20 +155,23 @@ impl Runner {
         full
     }
 
-    fn note(&mut self, ended: Option<Result<(Id, Ended), JoinError>>) -> HostResult<()> {
+    /// A run that met with a fault of the platform is given back, to be tried again after a while; the others go on.
+    fn note(&mut self, ended: Option<Result<(Id, Ended), JoinError>>) {
         match ended {
-            None => Ok(()),
+            None => {}
             Some(Ok((id, Ended { report, unkept, fault }))) => {
                 self.in_hand.remove(&id);
                 self.report.add(report);
+                if let (Some(run), Some(fault)) = (&unkept, fault) {
+                    let JobRun { tenant, plugin, job, .. } = run;
+                    tracing::warn!(%tenant, %plugin, %job, error = %fault, "a job could not be run; trying again");
+                }
                 self.unkept.extend(unkept.map(|run| (run, None)));
-                fault.map_or(Ok(()), Err)
             }
             Some(Err(ended)) => {
                 tracing::error!("the task of a job's run panicked; it counts as an attempt");
                 let error = HostError::new(ErrorCode::Internal, "the host panicked");
                 self.unkept.extend(self.in_hand.remove(&ended.id()).map(|run| (run, Some(error))));
-                Ok(())
             }
         }
     }
