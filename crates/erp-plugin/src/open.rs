@@ -168,28 +168,6 @@ mod tests {
         assert!(!format!("{url:?}").contains("secret"));
     }
 
-    #[cfg(not(feature = "postgres"))]
-    #[tokio::test]
-    async fn a_postgres_url_names_its_feature_when_left_out() {
-        for url in ["postgres://u:secret@h/d", "postgresql:///d"] {
-            assert_eq!(
-                refused(url).await,
-                "this program was built without Postgres; build it again with --features postgres"
-            );
-        }
-    }
-
-    #[cfg(not(feature = "sqlite"))]
-    #[tokio::test]
-    async fn a_sqlite_url_names_its_feature_when_left_out() {
-        for url in ["sqlite:erp.db", "sqlite::memory:"] {
-            assert_eq!(
-                refused(url).await,
-                "this program was built without SQLite; build it again with --features sqlite"
-            );
-        }
-    }
-
     #[cfg(feature = "postgres")]
     #[tokio::test]
     async fn a_wrong_postgres_url_is_told_what_is_wrong() {
