@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use erp_plugin::{
-    EngineOptions, Identity, InstallOptions, Limits, PermissionSet, PluginHost, RolePermissions, SystemClock,
-    SystemIds, TenantId, TenantLimits, UserId, WorkerOptions,
+    EngineOptions, Identity, InstallOptions, Limits, PermissionSet, PluginHost, QuarantineOptions,
+    RolePermissions, SystemClock, SystemIds, TenantId, TenantLimits, UserId, WorkerOptions,
 };
 use erp_plugin_host_api::{Caller, Cause, Invocation, InvocationContext, NoHooks, PublishRight, Services};
 use erp_plugin_model::event::Publisher;
@@ -159,6 +159,8 @@ impl BenchHost {
                 .await?
                 .limits(limits)
                 .tenant_limits(TenantLimits { fuel_per_minute: u64::MAX, ..TenantLimits::default() })
+                // One of them stops the same loop again and again.
+                .quarantine(QuarantineOptions { failures: 0, ..QuarantineOptions::default() })
                 .worker(worker)
                 .authorizer(RolePermissions::new().grant("all", ["*"]))
                 .runtime(runtime.handle().clone())
