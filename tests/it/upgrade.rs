@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use erp_plugin::{
     CodeCache, HostFailure, Identity, InstallOptions, RecordId, RollbackOptions, TenantId, UserId, Version,
+    WorkerHandle,
 };
 use erp_plugin_tests::{Database, Platform, TENANT, guests, sample, together};
 use serde_json::{Value as Json, json};
@@ -235,8 +236,55 @@ async fn init_and_the_event_that_tells_of_the_upgrade_are_one_transaction() {
     assert_eq!(platform.records("test-sample.note").await[0]["title"], "written by init");
 }
 
-/// Waits until nothing is left to be delivered.
-async fn worked_off(platform: &Platform) {
+/// Has an item in stock of which orders take a piece each.
+async fn stocked(platform: &Platform) -> RecordId {
+    let item = json!({ "sku": "A", "name": "Chai", "on_hand": 1_000_000 });
+    let item = platform.host.records(system()).insert(ITEM, &item).await.unwrap();
+    RecordId::parse(item["id"].as_str().unwrap()).unwrap()
+}
+
+fn order(id: &str) -> Json {
+    json!({ "id": id, "lines": [{ "sku": "A", "quantity": 1 }] })
+}
+
+/// Orders that are published one after another, until somebody has had enough.
+struct Load {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<(u64, Duration)>,
+}
+
+impl Load {
+    /// Does something else after each order, given its number.
+    fn on<F: Future<Output = ()> + Send>(
+        platform: &Arc<Platform>,
+        also: impl Fn(Arc<Platform>, u64) -> F + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (platform, stopped) = (Arc::clone(platform), Arc::clone(&stop));
+        let task = tokio::spawn(async move {
+            let (mut orders, mut longest) = (0, Duration::ZERO);
+            while !stopped.load(Ordering::Relaxed) {
+                let published = order(&format!("SO-{orders}"));
+                platform.host.publish(system(), "order.created", &published).await.unwrap();
+                let begun = Instant::now();
+                also(Arc::clone(&platform), orders).await;
+                longest = longest.max(begun.elapsed());
+                orders += 1;
+            }
+            (orders, longest)
+        });
+        Self { stop, task }
+    }
+
+    /// How many were published, and the longest that anything else took.
+    async fn stop(self) -> (u64, Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+/// Waits until nothing is left to be delivered, and sees that each order took its piece, none of them at a second attempt.
+async fn all_took_a_piece(platform: &Platform, worker: WorkerHandle, item: RecordId, orders: u64) {
     let begun = Instant::now();
     loop {
         let backlog = platform.host.events().backlog(None).await.unwrap();
@@ -246,6 +294,12 @@ async fn worked_off(platform: &Platform) {
         assert!(begun.elapsed() < Duration::from_secs(60), "{backlog:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let report = worker.stop().await.unwrap();
+    assert_eq!((report.failed, report.dead.len()), (0, 0));
+    let records = platform.host.records(system());
+    let left = records.get(ITEM, item).await.unwrap()["on_hand"].as_i64().unwrap();
+    assert_eq!(u64::try_from(1_000_000 - left).unwrap(), orders);
+    assert_eq!(records.count("inventory.stock_movement", &json!({})).await.unwrap(), orders);
 }
 
 /// Orders, calls and requests at the edge while the plugin's tables become others and what they were: each waits for the version
@@ -255,33 +309,18 @@ async fn whoever_calls_while_tables_change_waits_for_the_version_that_fits_them(
     let database = Database::lasting().await;
     let platform = Arc::new(Platform::on(database.url(), |builder| builder).await);
     platform.enable("", guests::plugin("inventory")).await;
-    let item = json!({ "sku": "A", "name": "Chai", "on_hand": 1_000_000 });
-    let records = platform.host.records(system());
-    let id = RecordId::parse(records.insert(ITEM, &item).await.unwrap()["id"].as_str().unwrap()).unwrap();
+    let item = stocked(&platform).await;
     let worker = platform.host.start_worker();
-    let stop = Arc::new(AtomicBool::new(false));
-    let load = {
-        let (platform, stop) = (Arc::clone(&platform), Arc::clone(&stop));
-        tokio::spawn(async move {
-            let (mut orders, mut longest) = (0_u64, Duration::ZERO);
-            let order = |number: u64, by: &str| json!({ "id": format!("{by}-{number}"), "lines": [{ "sku": "A", "quantity": 1 }] });
-            while !stop.load(Ordering::Relaxed) {
-                platform.host.publish(system(), "order.created", &order(orders, "published")).await.unwrap();
-                let begun = Instant::now();
-                let own = order(orders, "called");
-                // On Postgres the deliveries' own writes to the item may be in the way, as they are at all times.
-                while let Err(error) =
-                    platform.host.call(system(), "inventory", "order.created", &own).await.unwrap().outcome
-                {
-                    assert!(error.message.contains("the transaction was lost"), "{error}");
-                }
-                platform.host.records(system()).get(ITEM, id).await.unwrap();
-                longest = longest.max(begun.elapsed());
-                orders += 2;
-            }
-            (orders, longest)
-        })
-    };
+    let load = Load::on(&platform, move |platform, number| async move {
+        let own = order(&format!("called-{number}"));
+        // On Postgres the deliveries' own writes to the item may be in the way, as they are at all times.
+        while let Err(error) =
+            platform.host.call(system(), "inventory", "order.created", &own).await.unwrap().outcome
+        {
+            assert!(error.message.contains("the transaction was lost"), "{error}");
+        }
+        platform.host.records(system()).get(ITEM, item).await.unwrap();
+    });
     for _ in 0..5 {
         platform.host.install(guests::plugin("inventory-0.2"), consent()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -290,14 +329,10 @@ async fn whoever_calls_while_tables_change_waits_for_the_version_that_fits_them(
         platform.host.rollback("inventory", None, back).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    let (orders, longest) = load.await.unwrap();
-    println!("{orders} orders, 10 changes of tables, the longest call and request took {longest:?}");
-    worked_off(&platform).await;
-    let report = worker.stop().await.unwrap();
-    assert_eq!((report.failed, report.dead.len()), (0, 0));
-    let left = records.get(ITEM, id).await.unwrap()["on_hand"].as_i64().unwrap();
-    assert_eq!(u64::try_from(1_000_000 - left).unwrap(), orders);
+    let (published, longest) = load.stop().await;
+    println!("{published} orders, 10 changes of tables, the longest call and request took {longest:?}");
+    // As many were called.
+    all_took_a_piece(&platform, worker, item, 2 * published).await;
 }
 
 #[tokio::test]
@@ -312,28 +347,12 @@ async fn a_hundred_upgrades_and_rollbacks_under_load_lose_and_double_nothing() {
     platform.enable("", guests::changed("inventory", "0.1.1", |_| {})).await;
     let other = guests::changed("inventory", "0.1.2", |_| {});
     platform.try_install("", other).await.unwrap();
-    let item = json!({ "sku": "A", "name": "Chai", "on_hand": 1_000_000 });
-    let records = platform.host.records(system());
-    let id = RecordId::parse(records.insert(ITEM, &item).await.unwrap()["id"].as_str().unwrap()).unwrap();
+    let item = stocked(&platform).await;
     let worker = platform.host.start_worker();
-    let stop = Arc::new(AtomicBool::new(false));
-    let load = {
-        let (platform, stop) = (Arc::clone(&platform), Arc::clone(&stop));
-        tokio::spawn(async move {
-            let (mut orders, mut longest) = (0_u64, Duration::ZERO);
-            while !stop.load(Ordering::Relaxed) {
-                let order = json!({ "id": format!("SO-{orders}"), "lines": [{ "sku": "A", "quantity": 1 }] });
-                platform.host.publish(system(), "order.created", &order).await.unwrap();
-                let begun = Instant::now();
-                let called =
-                    platform.host.call(system(), "inventory", "nothing.asked", &json!({})).await.unwrap();
-                called.outcome.unwrap();
-                longest = longest.max(begun.elapsed());
-                orders += 1;
-            }
-            (orders, longest)
-        })
-    };
+    let load = Load::on(&platform, |platform, _| async move {
+        let called = platform.host.call(system(), "inventory", "nothing.asked", &json!({})).await.unwrap();
+        called.outcome.unwrap();
+    });
     for change in 0..CHANGES {
         let to = if change % 2 == 0 { "0.1.1" } else { "0.1.2" };
         let summary = platform
@@ -343,17 +362,7 @@ async fn a_hundred_upgrades_and_rollbacks_under_load_lose_and_double_nothing() {
             .unwrap();
         assert_eq!((summary.version.to_string().as_str(), summary.notes.len()), (to, 0));
     }
-    stop.store(true, Ordering::Relaxed);
-    let (orders, longest) = load.await.unwrap();
-    worked_off(&platform).await;
-    let report = worker.stop().await.unwrap();
-    println!(
-        "{orders} orders, {CHANGES} changes, the longest call took {longest:?}; {} failed",
-        report.failed
-    );
-    assert_eq!((report.failed, report.dead.len()), (0, 0));
-    let left = records.get(ITEM, id).await.unwrap()["on_hand"].as_i64().unwrap();
-    assert_eq!(u64::try_from(1_000_000 - left).unwrap(), orders);
-    let count = records.count("inventory.stock_movement", &json!({})).await.unwrap();
-    assert_eq!(count, orders);
+    let (orders, longest) = load.stop().await;
+    println!("{orders} orders, {CHANGES} changes, the longest call took {longest:?}");
+    all_took_a_piece(&platform, worker, item, orders).await;
 }

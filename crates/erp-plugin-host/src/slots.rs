@@ -14,9 +14,13 @@ use crate::budget::TenantLimits;
 /// How long an invocation waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The most invocations of all tenants that wait for a sandbox.
+const MOST_WAITING: usize = 4096;
+
 /// The sandboxes of a host.
 pub(crate) struct Slots {
     shared: Arc<Shared>,
+    most_waiting: usize,
     limits: TenantLimits,
     tenants: Mutex<HashMap<TenantId, Arc<Line>>>,
 }
@@ -49,7 +53,8 @@ struct SlotGuard {
 impl Slots {
     pub(crate) fn new(sandboxes: u32, limits: TenantLimits) -> Self {
         let state = State { free: sandboxes, waiting: TenantQueue::default() };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state) }), limits, tenants: Mutex::default() }
+        let shared = Arc::new(Shared { state: Mutex::new(state) });
+        Self { shared, most_waiting: MOST_WAITING, limits, tenants: Mutex::default() }
     }
 
     pub(crate) async fn acquire(&self, tenant: &TenantId) -> Result<Permit, HostError> {
@@ -72,6 +77,16 @@ impl Slots {
                 state.free -= 1;
                 let slot = SlotGuard { shared: Arc::clone(&self.shared) };
                 return Ok(Permit { _slot: slot, _tenant: own });
+            }
+            let (waiting, allowed) = (state.waiting.len(), self.most_waiting);
+            if waiting >= allowed {
+                return Err(HostError::new(
+                    ErrorCode::Unavailable,
+                    format!(
+                        "every sandbox is busy and {waiting} invocations wait for one, {allowed} are allowed; try again in a \
+                         second"
+                    ),
+                ));
             }
             let (sender, receiver) = oneshot::channel();
             state.waiting.push(tenant, sender);
@@ -185,6 +200,29 @@ mod tests {
         assert_eq!(error.code, ErrorCode::Unavailable);
         drop(held);
         assert!(slots.acquire(&tenant("b")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_line_of_all_tenants_that_is_too_long_takes_nobody_more() {
+        let slots = Arc::new(Slots { most_waiting: 2, ..Slots::new(1, TenantLimits::default()) });
+        let held = slots.acquire(&tenant("a")).await.unwrap();
+        let waiting = ["b", "c"].map(|name| {
+            let slots = Arc::clone(&slots);
+            tokio::spawn(async move { slots.acquire(&tenant(name)).await.map(drop) })
+        });
+        while slots.shared.state.lock().unwrap().waiting.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let error = slots.acquire(&tenant("d")).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "unavailable: every sandbox is busy and 2 invocations wait for one, 2 are allowed; try again in a second"
+        );
+        drop(held);
+        for waited in waiting {
+            waited.await.unwrap().unwrap();
+        }
+        assert!(slots.acquire(&tenant("d")).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

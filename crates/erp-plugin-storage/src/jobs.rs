@@ -224,8 +224,8 @@ pub trait JobRuns: Send {
     /// Claims runs that are due, as many of one tenant as of another, those that wait the longest first; raises the token of
     /// each and counts the attempt. Of one job the earliest occasion comes first, and no other while one is claimed.
     ///
-    /// Passes over the jobs of plugins that are disabled or out of use in the tenant, and tenants that are suspended. What failed waits for
-    /// its time; if the clock says that it has not failed yet, it is tried at once.
+    /// Passes over the jobs of plugins that are disabled or out of use in the tenant, and tenants that are suspended. What
+    /// failed waits for its time; if the clock says that it has not failed yet, it is tried at once.
     ///
     /// Held by `jobs::a_run_is_claimed_when_it_is_due`, `jobs::a_run_is_in_one_workers_hands`,
     /// `jobs::runs_of_one_job_come_one_after_the_other`, `jobs::claims_of_runs_leave_room_for_other_tenants`,

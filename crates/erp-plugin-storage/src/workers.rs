@@ -37,7 +37,8 @@ pub trait Workers: Send {
     /// claimed anew. Of a stream the first delivery that is not done was attempted, and what was claimed behind it was not.
     /// One that lives after all comes back with its next sign of life.
     ///
-    /// Held by `workers::who_is_retired_has_nothing_in_hand`, `workers::who_is_retired_attempted_the_first_alone`, `workers::a_new_sign_of_life_comes_before_retirement`,
+    /// Held by `workers::who_is_retired_has_nothing_in_hand`, `workers::who_is_retired_attempted_the_first_alone`,
+    /// `workers::a_new_sign_of_life_comes_before_retirement`,
     /// `jobs::who_is_retired_has_no_run_in_hand`.
     async fn retire(&mut self, worker: WorkerState) -> StorageResult<bool>;
 }

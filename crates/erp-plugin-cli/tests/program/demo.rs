@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::place::Place;
 use crate::program::{Done, erp_plugin, plugins};
 
 const PRODUCTS: &str = r#"{"sku":"A","name":"a","category":"c","unit":"u","unit_price":"1.00","on_hand":10,"reorder_level":5,"discontinued":false,"supplier":"s"}
@@ -54,6 +55,21 @@ fn the_figures_are_what_the_orders_say() {
             "events": 21,
         })
     );
+}
+
+#[test]
+fn many_hosts_answer_each_order_once_while_the_plugin_is_upgraded() {
+    let Some(place) = Place::on_an_empty_database() else { return };
+    let order = |number| format!(r#"{{"id":"SO-{number}","lines":[{{"sku":"A","quantity":1}}]}}"#) + "\n";
+    let data = data(PRODUCTS, &(1..=30).map(order).collect::<String>());
+    let url = &place.database;
+    let done = demo(data.path(), &["--hosts", "2", "--json", "--db", url, "--migration-url", url]);
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+    let json = done.json();
+    // Ten pieces are there in each of the eight tenants.
+    assert_eq!([&json["orders"], &json["reserved"], &json["short"]], [&json!(240), &json!(80), &json!(160)]);
+    let delivered = json["delivered"].as_array().unwrap().iter().map(|own| own.as_u64().unwrap());
+    assert_eq!((delivered.clone().count(), delivered.sum::<u64>()), (2, 240));
 }
 
 #[test]

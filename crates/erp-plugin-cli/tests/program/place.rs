@@ -21,8 +21,17 @@ impl Place {
         Self { folder, database, server: None }
     }
 
-    /// Without a server tests say so and pass, in CI they fail.
     pub(crate) fn on_server() -> Option<Self> {
+        Self::on_a_new_database(async |server| TemporaryDatabase::create(server).await.unwrap())
+    }
+
+    /// On a database of which the program makes something.
+    pub(crate) fn on_an_empty_database() -> Option<Self> {
+        Self::on_a_new_database(async |server| TemporaryDatabase::create_empty(server).await.unwrap())
+    }
+
+    /// Without a server tests say so and pass, in CI they fail.
+    fn on_a_new_database(create: impl AsyncFnOnce(&str) -> TemporaryDatabase) -> Option<Self> {
         if !cfg!(feature = "postgres") {
             eprintln!("NOT RUN: the program was built without Postgres; cargo test --workspace has it");
             return None;
@@ -33,7 +42,7 @@ impl Place {
             return None;
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let database = runtime.block_on(TemporaryDatabase::create(&server)).unwrap();
+        let database = runtime.block_on(create(&server));
         let url = database.url().to_owned();
         Some(Self { folder: tempfile::tempdir().unwrap(), database: url, server: Some(database) })
     }

@@ -167,7 +167,6 @@ impl Inner {
         if self.is_left(delivery).await? {
             return Ok(Attempt::Left);
         }
-        self.refresh().await?;
         if handlers.is_empty() {
             // It was made for a subscription that was taken back since.
             let error = format!(
@@ -176,6 +175,7 @@ impl Inner {
             );
             return Ok(Attempt::Failed { fuel: 0, error: HostError::new(ErrorCode::Unavailable, error) });
         }
+        self.refresh().await?;
         let call = EdgeCall {
             identity: self.identity_of(delivery),
             mode: Mode::Write,
