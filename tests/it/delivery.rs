@@ -11,7 +11,7 @@ use erp_plugin::{
 use erp_plugin_model::WorkerId;
 use erp_plugin_model::event::Delivery;
 use erp_plugin_storage::{ClaimRequest, Mode};
-use erp_plugin_tests::{Database, Platform, TENANT, Veto, guests, sample, system_of};
+use erp_plugin_tests::{Database, Platform, TENANT, TestClock, Veto, guests, sample, system_of};
 use serde_json::{Value as Json, json};
 
 const NOTE: &str = "test-sample.note";
@@ -61,25 +61,49 @@ async fn a_worker_delivers_what_is_published_until_it_is_stopped() {
 
 #[tokio::test]
 async fn a_failed_delivery_waits_as_long_as_its_subscription_says() {
-    let veto = Veto::of(NOTE);
-    let platform = Platform::with(|builder| builder.hooks(veto.clone())).await;
-    let retry = json!({ "retries": 2, "first-delay": "300ms", "max-delay": "2s" });
+    let (clock, database) = (TestClock::at("2026-01-31T09:00:00Z"), Database::lasting().await);
+    let (veto, poll) = (Veto::of(NOTE), Duration::from_millis(20));
+    let platform = Platform::by(&clock, database.url(), |builder| {
+        builder.hooks(veto.clone()).worker(WorkerOptions { poll, ..WorkerOptions::default() })
+    })
+    .await;
+    let retry = json!({ "retries": 2, "first-delay": "8s", "max-delay": "20s" });
     platform.enable(sample::NAME, subscribing(|own| own["retry"] = retry)).await;
-    veto.the_next(2);
-    let worker = platform.host.start_worker();
-    let begun = Instant::now();
-    platform.publish("sample.insert", &insert("in the end")).await;
-    until("it is handled", async || !platform.records(NOTE).await.is_empty()).await;
-    // Three quarters of 300 ms and of four times as long, at least.
-    assert!(begun.elapsed() >= Duration::from_millis(225 + 900), "{:?}", begun.elapsed());
-    // One attempt more than it may have.
-    veto.the_next(3);
-    platform.publish("sample.insert", &insert("never")).await;
+    for (minute, vetoes) in [(10, 2), (20, 3)] {
+        let set = |second: u32| clock.set(&format!("2026-01-31T09:{minute}:{second:02}Z"));
+        veto.the_next(vetoes);
+        platform.publish("sample.insert", &insert("a title")).await;
+        // The second attempt comes after three to five quarters of 8 seconds, and the last one of 20, which is less than
+        // four times as long.
+        for (attempt, too_early, due) in [(1, None, 0), (2, Some(5), 10), (3, Some(24), 35)] {
+            if let Some(too_early) = too_early {
+                set(too_early);
+                let worker = platform.host.start_worker();
+                tokio::time::sleep(poll * 10).await;
+                let report = worker.stop().await.unwrap();
+                assert_eq!((report.delivered, report.failed), (0, 0), "{attempt}");
+            }
+            set(due);
+            let worker = platform.host.start_worker();
+            until("it is attempted", async || attempts(&platform).await == attempt).await;
+            let report = worker.stop().await.unwrap();
+            let delivered = u64::from(attempt > vetoes);
+            assert_eq!((report.delivered, report.failed), (delivered, 1 - delivered), "{attempt}");
+            let dead: Vec<_> = report.dead.iter().map(|dead| (dead.attempts, dead.error.as_str())).collect();
+            let last = (attempt, vetoes) == (3, 3);
+            assert_eq!(dead, if last { vec![(3, "rejected: vetoed")] } else { Vec::new() });
+        }
+    }
+    assert_eq!(titles(&platform).await, ["a title"]);
+}
+
+/// How often the newest event was attempted; an attempt counts when it begins.
+async fn attempts(platform: &Platform) -> u32 {
     let events = platform.host.events();
-    until("it is dead", async || events.backlog(None).await.unwrap().dead == 1).await;
-    let report = worker.stop().await.unwrap();
-    assert_eq!((report.delivered, report.failed, report.dead.len()), (1, 5, 1));
-    assert_eq!((report.dead[0].attempts, report.dead[0].error.as_str()), (3, "rejected: vetoed"));
+    let newest = events.list(EventFilter::default(), true, 1).await.unwrap();
+    let Some(newest) = newest.first() else { return 0 };
+    let found = events.get(TENANT, newest.event.id).await.unwrap().unwrap();
+    found.deliveries.first().map_or(0, |delivery| delivery.attempts)
 }
 
 #[tokio::test]
