@@ -259,6 +259,7 @@ impl BareRuntime {
                 cause: Cause::Request,
                 limits: self.limits.clone(),
                 deadline: Instant::now() + self.limits.deadline(),
+                fenced: false,
             },
         )
     }

@@ -230,6 +230,31 @@ async fn of_two_hosts_that_enable_a_plugin_one_calls_it() {
 }
 
 #[tokio::test]
+async fn a_host_that_was_not_told_commits_nothing_of_the_version_before() {
+    let database = Database::lasting().await;
+    let here = in_two_tenants(Platform::on(database.url(), |builder| builder).await).await;
+    let there = Platform::on(database.url(), |builder| builder).await;
+    assert_eq!(version_in(&there, TENANT).await, "0.1.0");
+    // The tables are as they were: nothing but the version tells the one from the other.
+    for version in ["0.1.1", "0.1.2", "0.1.3"] {
+        here.host
+            .install(guests::changed(sample::NAME, version, |_| {}), InstallOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(version_in(&there, TENANT).await, version);
+    }
+    here.host.rollback(sample::NAME, None, RollbackOptions::default()).await.unwrap();
+    assert_eq!(version_in(&there, TENANT).await, "0.1.2");
+    let before = here.records("test-sample.note").await.len();
+    here.host.disable(TENANT, sample::NAME).await.unwrap();
+    let note = json!({ "data": { "title": "t" } });
+    let refused = there.host.call(system_of(TENANT), sample::NAME, "sample.insert", &note).await.unwrap_err();
+    assert!(refused.to_string().contains("disabled"), "{refused}");
+    assert_eq!(here.records("test-sample.note").await.len(), before);
+    assert_eq!(version_in(&there, OTHER).await, "0.1.2");
+}
+
+#[tokio::test]
 async fn a_host_that_was_not_told_has_each_tenants_version_within_two_seconds() {
     let database = Database::lasting().await;
     let here = in_two_tenants(Platform::on(database.url(), |builder| builder).await).await;

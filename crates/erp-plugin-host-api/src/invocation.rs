@@ -68,6 +68,8 @@ pub struct InvocationContext {
     pub limits: Limits,
     /// When it must have ended.
     pub deadline: Instant,
+    /// Whether it is committed only where its plugin is enabled at this version.
+    pub fenced: bool,
 }
 
 /// An invocation under way: what the guest's host calls act on.
@@ -93,6 +95,7 @@ pub struct Invocation {
     cause: Cause,
     started: Instant,
     deadline: Instant,
+    fenced: bool,
     transaction: Option<Box<dyn Transaction>>,
     writer_watch: Arc<WriterWatch>,
 }
@@ -161,6 +164,7 @@ impl Invocation {
             cause,
             limits,
             deadline,
+            fenced,
         } = context;
         let now = to_micros(services.clock.now());
         let writer = match identity.kind {
@@ -188,6 +192,7 @@ impl Invocation {
             cause,
             started: Instant::now(),
             deadline,
+            fenced,
             transaction: None,
             writer_watch: Arc::default(),
         }
@@ -374,6 +379,11 @@ impl Invocation {
         }
         if matches!(self.cause, Cause::Delivery(_) | Cause::Run(_)) {
             self.transaction().await.map_err(fatal)?;
+        }
+        if self.fenced
+            && let (Some(plugin), Some(transaction)) = (self.caller.plugin(), &mut self.transaction)
+        {
+            transaction.require_version(plugin, &self.caller.version).await.map_err(Fatal::Storage)?;
         }
         match (&self.cause, &mut self.transaction) {
             (Cause::Delivery(delivery), Some(transaction)) => {

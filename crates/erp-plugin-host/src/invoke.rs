@@ -171,6 +171,8 @@ impl Inner {
                     cause: cause.clone(),
                     limits: limits.clone(),
                     deadline,
+                    // A step sets the version itself.
+                    fenced: step.is_none(),
                 },
             );
             let writer = Arc::clone(invocation.writer_watch());
@@ -250,6 +252,7 @@ impl Inner {
                 cause: Cause::Request,
                 deadline: Instant::now() + limits.deadline(),
                 limits,
+                fenced: false,
             },
         );
         if !schemas.is_empty() {
@@ -316,6 +319,7 @@ impl Inner {
                     cause: cause.clone(),
                     deadline,
                     limits: self.limits.clone(),
+                    fenced: false,
                 },
             );
             let answer = inside(work(&mut edge, data)).await;

@@ -317,6 +317,7 @@ operations! {
         }
         Activation {
             fn activation(plugin: &PluginName) -> Option<ActivationState>;
+            fn require_version(plugin: &PluginName, version: &str) -> ();
             fn set_activation(state: &ActivationState, subscriptions: &[Subscription]) -> ();
             fn set_quarantine(
                 plugin: &PluginName, until: Option<DateTime<Utc>>, quarantine: Option<&Quarantine>

@@ -289,6 +289,7 @@ macro_rules! each_case {
                 a_version_is_new_once_and_never_changes,
                 versions_are_listed_in_the_order_of_installation,
                 a_plugin_is_enabled_per_tenant,
+                what_a_version_wrote_is_kept_only_where_it_runs,
                 configuration_is_set_replaced_and_taken_away,
                 the_platforms_configuration_is_one,
                 lifecycle_marks_go_with_a_rollback,

@@ -7,6 +7,8 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// What the policies answer when no tenant is set.
 const NO_TENANT: &str = "ER001";
+/// What `require_version` answers where the plugin is not enabled at the version.
+const ANOTHER_VERSION: &str = "ER002";
 
 /// A fault, before anybody has said what was being done.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,7 @@ fn postgres_kind(error: &tokio_postgres::Error) -> ErrorKind {
         "0A" if error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery")) => {
             ErrorKind::SchemaChanged
         }
+        "ER" if code == ANOTHER_VERSION => ErrorKind::SchemaChanged,
         "53" if code == "53100" => ErrorKind::Full,
         "53" => ErrorKind::Unavailable,
         "55" => ErrorKind::Busy,

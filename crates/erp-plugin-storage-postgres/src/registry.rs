@@ -233,6 +233,11 @@ impl Activation for PostgresTransaction {
         self.session.run("activation", work).await
     }
 
+    async fn require_version(&mut self, plugin: &PluginName, version: &str) -> StorageResult<()> {
+        self.required = Some((plugin.clone(), version.to_owned()));
+        Ok(())
+    }
+
     async fn set_activation(
         &mut self,
         state: &ActivationState,

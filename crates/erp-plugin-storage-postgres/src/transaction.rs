@@ -10,23 +10,27 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use erp_plugin_model::usage::InvocationRecord;
-use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, TenantId};
+use erp_plugin_model::{EntityRef, EntitySchema, ErrorCode, PluginName, TenantId};
 use erp_plugin_storage::{
     CreateDynamic, ErrorKind, Mode, PlatformTransaction, StorageError, StorageResult, Transaction,
     TransactionOptions,
 };
-use futures_util::future::join;
+use futures_util::future::join3;
 
 use crate::connection::{As, Pools};
 use crate::history::Noted;
 use crate::journal::{self, Row};
 use crate::schema::{self, Tables};
 use crate::session::{Committed, Session};
+use crate::sql::Parameter;
 
 /// How long it is tried to find out what became of a commit, and a record to be kept.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause after which an unreachable server is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tenant, plugin, version.
+const REQUIRE_VERSION: &str = "SELECT erp_plugin.require_version($1, $2, $3)";
 
 /// A transaction of one tenant.
 pub(crate) struct PostgresTransaction {
@@ -36,6 +40,8 @@ pub(crate) struct PostgresTransaction {
     pub(crate) tables: Arc<Tables>,
     /// What goes out with COMMIT.
     pub(crate) noted: Option<Noted>,
+    /// The version of a plugin that must run here when it is committed; asked with COMMIT, so that it costs no round trip.
+    pub(crate) required: Option<(PluginName, String)>,
     /// Dynamic entities that were made for it.
     pub(crate) made: HashSet<EntityRef>,
     options: TransactionOptions,
@@ -55,6 +61,7 @@ impl PostgresTransaction {
             pools: pools.clone(),
             tables: Arc::clone(&pools.tables),
             noted: None,
+            required: None,
             made: HashSet::new(),
             options,
         })
@@ -77,14 +84,17 @@ impl PostgresTransaction {
 
     /// Commits, the record with it.
     async fn end(&mut self, record: Option<&InvocationRecord>) -> StorageResult<Committed> {
-        let noted = self.noted.take();
-        if record.is_none() && noted.is_none() {
+        let (noted, required) = (self.noted.take(), self.required.take());
+        if record.is_none() && noted.is_none() && required.is_none() {
             return self.session.commit_alone().await;
         }
         let (client, tenant) = (self.session.client(), self.tenant.clone());
         let prepare = async {
             if noted.is_some() {
                 Noted::ready(&client).await?;
+            }
+            if required.is_some() {
+                client.ready(REQUIRE_VERSION).await?;
             }
             if record.is_some() {
                 journal::ready(&client, Row::New).await?;
@@ -103,10 +113,15 @@ impl PostgresTransaction {
                 None => Ok(()),
             }
         };
-        // Both are sent before either is answered, and so before COMMIT.
+        let version = async {
+            let Some((plugin, version)) = &required else { return Ok(()) };
+            let parameters = [tenant.as_str(), plugin.as_str(), version].map(Parameter::Text);
+            client.execute(REQUIRE_VERSION, &parameters).await.map(drop)
+        };
+        // All are sent before any is answered, and so before COMMIT.
         let last = async {
-            let (noted, written) = join(history, journal).await;
-            noted.and(written)
+            let (noted, required, written) = join3(history, version, journal).await;
+            noted.and(required).and(written)
         };
         self.session.commit(prepare, last).await
     }

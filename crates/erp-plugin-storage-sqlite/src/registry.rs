@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use erp_plugin_model::{PluginName, TenantId};
 use erp_plugin_storage::{
-    Activation, ActivationState, PluginVersion, Quarantine, Registry, StorageResult, Subscription,
+    Activation, ActivationState, ErrorKind, PluginVersion, Quarantine, Registry, StorageResult, Subscription,
 };
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
@@ -225,6 +225,17 @@ impl Activation for SqliteTransaction {
                 pinned: row.get(3)?,
                 quarantine: read_quarantine(row, 4)?,
             }))
+        })
+    }
+
+    async fn require_version(&mut self, plugin: &PluginName, version: &str) -> StorageResult<()> {
+        let Self { session, tenant, .. } = self;
+        session.read("require version", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT 1 FROM activations WHERE tenant_id = ?1 AND plugin = ?2 AND version = ?3 AND enabled = 1",
+            )?;
+            let runs = statement.exists((tenant.as_str(), plugin.as_str(), version))?;
+            if runs { Ok(()) } else { Err(Error::Kind(ErrorKind::SchemaChanged)) }
         })
     }
 

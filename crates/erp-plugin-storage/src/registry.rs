@@ -82,6 +82,13 @@ pub trait Activation: Send {
     /// Held by `registry::a_plugin_is_enabled_per_tenant`.
     async fn activation(&mut self, plugin: &PluginName) -> StorageResult<Option<ActivationState>>;
 
+    /// Has this transaction be committed only if a plugin is enabled in this tenant at a version: if it is not, this or
+    /// the commit fails with [`ErrorKind::SchemaChanged`](crate::ErrorKind::SchemaChanged), and nothing is kept. What
+    /// this transaction set itself counts.
+    ///
+    /// Held by `registry::what_a_version_wrote_is_kept_only_where_it_runs`.
+    async fn require_version(&mut self, plugin: &PluginName, version: &str) -> StorageResult<()>;
+
     /// Sets where a plugin stands, and replaces its subscriptions.
     ///
     /// Held by `registry::a_plugin_is_enabled_per_tenant`, `registry::lifecycle_marks_go_with_a_rollback`,

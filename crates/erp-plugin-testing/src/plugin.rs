@@ -206,6 +206,7 @@ impl TestPlugin {
             cause: Cause::Request,
             limits: self.limits.clone(),
             deadline: Instant::now() + deadline,
+            fenced: false,
         };
         Invocation::begin(self.services.clone(), context)
     }

@@ -65,6 +65,7 @@ fn invocation() -> Invocation {
         cause: Cause::Request,
         limits: Limits { writer_hold_ms: 60_000, ..unlimited() },
         deadline: Instant::now() + ample,
+        fenced: false,
     };
     Invocation::begin(services, context)
 }

@@ -229,6 +229,7 @@ impl Fixture {
             cause: Cause::Request,
             limits: Limits::default(),
             deadline: ample(),
+            fenced: false,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use erp_plugin_model::{EntityRef, EntitySchema};
-use erp_plugin_storage::{ActivationState, CreateDynamic, Entity, PluginVersion, Quarantine, Storage};
+use erp_plugin_storage::{
+    ActivationState, CreateDynamic, Entity, ErrorKind, PluginVersion, Quarantine, Storage,
+};
 use semver::Version;
 
 use crate::fixture::{ALPHA, BETA, platform, plugin, read, scope, tenant, time, write};
@@ -204,6 +206,48 @@ pub async fn lifecycle_marks_go_with_a_rollback(storage: Arc<dyn Storage>) {
     assert_eq!(transaction.component(&[1; 32]).await.unwrap(), None);
     assert!(transaction.versions().await.unwrap().is_empty());
     assert!(transaction.tenants().await.unwrap().is_empty());
+}
+
+pub async fn what_a_version_wrote_is_kept_only_where_it_runs(storage: Arc<dyn Storage>) {
+    let sales = plugin("sales");
+    let place = async |tenant, version: &str, enabled| {
+        let state = ActivationState::enabled(plugin("sales"), Version::parse(version).unwrap());
+        let mut own = write(&storage, tenant).await;
+        own.set_activation(&ActivationState { enabled, ..state }, &[]).await.unwrap();
+        own.commit(None).await.unwrap();
+    };
+    // What it writes is there afterwards, or the error's kind.
+    let written = async |tenant, version: &str, value: &str| {
+        let mut own = write(&storage, tenant).await;
+        own.set_config(&plugin("sales"), "a", Some(value)).await.unwrap();
+        let required = own.require_version(&plugin("sales"), version).await;
+        let ended = match required {
+            Ok(()) => own.commit(None).await,
+            Err(error) => {
+                own.rollback(None).await.unwrap();
+                Err(error)
+            }
+        };
+        let mut own = read(&storage, tenant).await;
+        let kept = own.config(&plugin("sales")).await.unwrap() == [("a".to_owned(), value.to_owned())];
+        assert_eq!(kept, ended.is_ok());
+        ended.map_err(|error| error.kind)
+    };
+    let stale = Err(ErrorKind::SchemaChanged);
+    assert_eq!(written(ALPHA, "1.0.0", "never enabled").await, stale);
+    place(ALPHA, "1.0.0", true).await;
+    assert_eq!(written(ALPHA, "1.0.0", "at its version").await, Ok(()));
+    assert_eq!(written(BETA, "1.0.0", "another tenant's").await, stale);
+    place(ALPHA, "1.0.1", true).await;
+    assert_eq!(written(ALPHA, "1.0.0", "the one before").await, stale);
+    assert_eq!(written(ALPHA, "1.0.1", "the one after").await, Ok(()));
+    place(ALPHA, "1.0.1", false).await;
+    assert_eq!(written(ALPHA, "1.0.1", "disabled").await, stale);
+    // Enabled by the transaction itself.
+    let mut own = write(&storage, ALPHA).await;
+    own.set_activation(&ActivationState::enabled(sales.clone(), Version::new(2, 0, 0)), &[]).await.unwrap();
+    own.require_version(&sales, "2.0.0").await.unwrap();
+    own.commit(None).await.unwrap();
 }
 
 pub async fn a_quarantine_is_changed_by_one(storage: Arc<dyn Storage>) {

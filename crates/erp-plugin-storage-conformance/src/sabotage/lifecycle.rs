@@ -51,6 +51,16 @@ impl Interceptor for QuarantineOver {
     }
 }
 
+/// Whatever version wrote it is kept.
+pub(super) struct AnyVersion;
+
+#[async_trait]
+impl Interceptor for AnyVersion {
+    async fn require_version(&self, _: &mut Opened, _: &PluginName, _: &str) -> StorageResult<()> {
+        Ok(())
+    }
+}
+
 /// Whoever changes a quarantine is told that it was as he thought.
 pub(super) struct QuarantineForAll;
 

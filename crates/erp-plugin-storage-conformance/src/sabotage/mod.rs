@@ -122,6 +122,8 @@ sabotages! {
         => audit::entries_are_found_by_tenant_and_plugin_the_newest_first;
     "an audit entry outlives a rollback": lifecycle::AuditAtOnce => audit::what_was_done_is_noted_with_it_or_not_at_all;
     "a quarantine holds nobody": lifecycle::QuarantineOver => dispatch::what_is_in_quarantine_waits_until_it_may_be_tried;
+    "a version that does not run is kept": lifecycle::AnyVersion
+        => registry::what_a_version_wrote_is_kept_only_where_it_runs;
     "everybody changes a quarantine": lifecycle::QuarantineForAll => registry::a_quarantine_is_changed_by_one;
     "history is not filtered": history::FiltersNothing => history::changes_are_found_by_time_author_and_kind;
     "tenants that differ in case are one": tenants::TenantsIgnoreCase

@@ -148,6 +148,19 @@ CREATE TABLE erp_plugin.activations (
     PRIMARY KEY (tenant_id, plugin)
 );
 
+-- Fails where a plugin is not enabled at a version: sent with COMMIT, it keeps out what another version wrote.
+CREATE FUNCTION erp_plugin.require_version(tenant text, plugin text, version text)
+    RETURNS void LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    PERFORM 1 FROM erp_plugin.activations a
+        WHERE a.tenant_id OPERATOR(pg_catalog.=) $1 AND a.plugin OPERATOR(pg_catalog.=) $2
+            AND a.version OPERATOR(pg_catalog.=) $3 AND a.enabled;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the plugin does not run at this version' USING ERRCODE = 'ER002';
+    END IF;
+END
+$$;
+
 CREATE TABLE erp_plugin.subscriptions (
     tenant_id text COLLATE "C" NOT NULL,
     plugin text COLLATE "C" NOT NULL,
