@@ -37,11 +37,25 @@ async fn in_two_tenants(platform: Platform) -> Platform {
     platform
 }
 
-/// The version that ran the last call in a tenant.
+/// Two hosts on one database; the second hears of nothing that the first does but by asking.
+async fn two_hosts() -> (Database, Platform, Platform) {
+    let database = Database::lasting().await;
+    let here = in_two_tenants(Platform::on(database.url(), |builder| builder).await).await;
+    let there = Platform::on(database.url(), |builder| builder).await;
+    assert_eq!(version_in(&there, TENANT).await, "0.1.0");
+    (database, here, there)
+}
+
+/// The version that runs a call in a tenant.
 async fn version_in(platform: &Platform, tenant: &str) -> String {
     let note = json!({ "data": { "title": "t" } });
     let called = platform.host.call(system_of(tenant), sample::NAME, "sample.insert", &note).await.unwrap();
     assert_eq!(called.outcome, Ok(()));
+    last_writer(platform, tenant).await
+}
+
+/// The version that wrote a tenant's newest note.
+async fn last_writer(platform: &Platform, tenant: &str) -> String {
     let history = platform.host.records(system_of(tenant));
     let newest = history.history("test-sample.note", None, &json!({ "limit": 1 })).await.unwrap();
     newest["items"][0]["plugin_version"].as_str().unwrap().to_owned()
@@ -231,23 +245,19 @@ async fn of_two_hosts_that_enable_a_plugin_one_calls_it() {
 
 #[tokio::test]
 async fn a_host_that_was_not_told_commits_nothing_of_the_version_before() {
-    let database = Database::lasting().await;
-    let here = in_two_tenants(Platform::on(database.url(), |builder| builder).await).await;
-    let there = Platform::on(database.url(), |builder| builder).await;
-    assert_eq!(version_in(&there, TENANT).await, "0.1.0");
+    let (_database, here, there) = two_hosts().await;
     // The tables are as they were: nothing but the version tells the one from the other.
     for version in ["0.1.1", "0.1.2", "0.1.3"] {
-        here.host
-            .install(guests::changed(sample::NAME, version, |_| {}), InstallOptions::default())
-            .await
-            .unwrap();
+        here.enable("", guests::changed(sample::NAME, version, |_| {})).await;
         assert_eq!(version_in(&there, TENANT).await, version);
     }
     here.host.rollback(sample::NAME, None, RollbackOptions::default()).await.unwrap();
-    assert_eq!(version_in(&there, TENANT).await, "0.1.2");
+    let note = json!({ "data": { "title": "t" } });
+    here.publish("sample.insert", &note).await;
+    assert_eq!(there.host.drain().await.unwrap().delivered, 1);
+    assert_eq!(last_writer(&there, TENANT).await, "0.1.2");
     let before = here.records("test-sample.note").await.len();
     here.host.disable(TENANT, sample::NAME).await.unwrap();
-    let note = json!({ "data": { "title": "t" } });
     let refused = there.host.call(system_of(TENANT), sample::NAME, "sample.insert", &note).await.unwrap_err();
     assert!(refused.to_string().contains("disabled"), "{refused}");
     assert_eq!(here.records("test-sample.note").await.len(), before);
@@ -256,10 +266,7 @@ async fn a_host_that_was_not_told_commits_nothing_of_the_version_before() {
 
 #[tokio::test]
 async fn a_host_that_was_not_told_has_each_tenants_version_within_two_seconds() {
-    let database = Database::lasting().await;
-    let here = in_two_tenants(Platform::on(database.url(), |builder| builder).await).await;
-    let there = Platform::on(database.url(), |builder| builder).await;
-    assert_eq!(version_in(&there, TENANT).await, "0.1.0");
+    let (_database, here, there) = two_hosts().await;
     let edge = there.host.records(system_of(TENANT));
     let red = json!({ "title": "t", "colour": "red" });
     assert!(edge.insert("test-sample.note", &red).await.is_err());

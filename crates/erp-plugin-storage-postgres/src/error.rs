@@ -119,7 +119,6 @@ fn postgres_kind(error: &tokio_postgres::Error) -> ErrorKind {
         "0A" if error.as_db_error().is_some_and(|error| error.routine() == Some("RevalidateCachedQuery")) => {
             ErrorKind::SchemaChanged
         }
-        "ER" if code == ANOTHER_VERSION => ErrorKind::SchemaChanged,
         "53" if code == "53100" => ErrorKind::Full,
         "53" => ErrorKind::Unavailable,
         "55" => ErrorKind::Busy,
@@ -133,6 +132,7 @@ fn postgres_kind(error: &tokio_postgres::Error) -> ErrorKind {
         // Failed before, in a statement whose answer nobody waited for.
         "25" if code == "25P02" => ErrorKind::TransactionLost,
         "25" if code == "25P03" => ErrorKind::DeadlineExceeded,
+        _ if code == ANOTHER_VERSION => ErrorKind::SchemaChanged,
         _ if code == NO_TENANT => ErrorKind::Bug,
         _ => ErrorKind::Bug,
     }

@@ -32,8 +32,8 @@ pub enum ErrorKind {
     TooNew,
     /// The database lacks tables that this release works with.
     NeedsMigration,
-    /// A table or column is not there any more: another version of the plugin runs by now. Whoever looks again at what
-    /// runs may try again.
+    /// A table or column is not there any more, or the version that a transaction requires does not run: another one does
+    /// by now, or none. Whoever looks again at what runs may try again.
     SchemaChanged,
     /// Making tables takes the role that owns them, and the storage was not told how to act in it.
     OwnerMissing,

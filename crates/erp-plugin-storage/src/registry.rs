@@ -83,8 +83,8 @@ pub trait Activation: Send {
     async fn activation(&mut self, plugin: &PluginName) -> StorageResult<Option<ActivationState>>;
 
     /// Has this transaction be committed only if a plugin is enabled in this tenant at a version: if it is not, this or
-    /// the commit fails with [`ErrorKind::SchemaChanged`](crate::ErrorKind::SchemaChanged), and nothing is kept. What
-    /// this transaction set itself counts.
+    /// the commit fails with [`ErrorKind::SchemaChanged`](crate::ErrorKind::SchemaChanged), and nothing is kept. Asked
+    /// once, after whatever this transaction sets of the plugin itself.
     ///
     /// Held by `registry::what_a_version_wrote_is_kept_only_where_it_runs`.
     async fn require_version(&mut self, plugin: &PluginName, version: &str) -> StorageResult<()>;
