@@ -212,8 +212,8 @@ impl PostgresStorage {
                 committed(session, operation).await
             }
             Ok(ended) | Err(ended) => {
-                // A statement that failed has ended the transaction.
-                drop(session);
+                // Its locks are gone with the answer: whoever takes the next step would be refused by them.
+                session.rollback().await;
                 Ok(ended)
             }
         }
