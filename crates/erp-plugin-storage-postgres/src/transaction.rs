@@ -29,8 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause after which an unreachable server is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Tenant, plugin, version.
-const REQUIRE_VERSION: &str = "SELECT erp_plugin.require_version($1, $2, $3)";
+/// Tenant, plugin, version. A function that asked for itself would take longer: its plan is not this statement's.
+const REQUIRE_VERSION: &str = "SELECT CASE WHEN NOT EXISTS (
+         SELECT 1 FROM erp_plugin.activations WHERE tenant_id = $1 AND plugin = $2 AND version = $3 AND enabled
+     ) THEN erp_plugin.another_version() END";
 
 /// A transaction of one tenant.
 pub(crate) struct PostgresTransaction {
